@@ -1,0 +1,68 @@
+# `make help` lists the targets. Every target sets up what it needs by itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The project's own Node 24 (a devDependency) comes first, whatever the machine has.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# Tests, demo and benchmarks run the built program, as a node does.
+export SHOAL_ENTRY := $(CURDIR)/dist/cli/main.js
+
+ADDON := build/Release/shoal.node
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## Install npm and Debian packages that are missing
+	@scripts/setup
+
+.PHONY: native
+native: setup
+	@$(MAKE) --no-print-directory $(ADDON)
+
+$(ADDON): binding.gyp $(wildcard native/*.cc native/*.h)
+	scripts/build-native
+
+.PHONY: build
+build: native ## Build the addon and dist/
+	rm -rf dist
+	tsc -p tsconfig.build.json
+
+.PHONY: lint
+lint: setup ## Types, style and the rooms' rule
+	tsc --noEmit
+	biome check --error-on-warnings .
+
+.PHONY: test
+test: build ## Every test: unit, integration, end to end
+	vitest run
+
+.PHONY: e2e
+e2e: build ## The end-to-end tests; CONTAINERD=<binary> picks another containerd
+	SHOAL_CONTAINERD=$(CONTAINERD) vitest run --project e2e
+
+.PHONY: sanitize
+sanitize: setup ## The addon's tests under ASan, UBSan and TSan
+	scripts/sanitize-native
+
+.PHONY: demo
+demo: build ## Pull an image through Shoal and show where its bytes come from
+	node bench/demo.ts
+
+.PHONY: bench-pull
+bench-pull: build ## A whole PullImage through Shoal against one without it
+	node bench/pull.ts
+
+.PHONY: bench-mirror
+bench-mirror: build ## The mirror against nginx
+	node bench/mirror.ts
+
+.PHONY: bench-store
+bench-store: build ## The block device against fio, and the whole store against the device
+	node bench/store.ts
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf build dist coverage

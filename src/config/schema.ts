@@ -1,0 +1,142 @@
+import { z } from 'zod';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+
+const port = z.int().min(1).max(65535);
+const seconds = z.number().positive().max(3600);
+
+/**
+ * The cache, under the seeds' parameter names (ACR P2P agent, appendix). Where a value is absent its default depends
+ * on `mode`, as in the appendix' table.
+ */
+const cache = z
+  .strictObject({
+    mode: z
+      .enum(['disk', 'memory'])
+      .default('disk')
+      .describe('Where pieces are kept: on a data disk, or in memory alone.'),
+    blocksize: z
+      .int()
+      .refine(
+        (value) => value >= 64 && value <= 4096 && Number.isInteger(Math.log2(value)),
+        'a power of two from 64 to 4096',
+      )
+      .default(256)
+      .describe('KiB. The unit of disk allocation and the granularity of requests to the origin.'),
+    capacity: z.int().min(0).optional().describe('Bytes of the disk tier. 4294967296 in disk mode, 0 in memory mode.'),
+    optionBlockSize: z
+      .int()
+      .min(16 * MiB)
+      .optional()
+      .describe('Bytes of the memory tier. 67108864 in disk mode, 8589934592 in memory mode.'),
+    memoryCacheCapacityGB: z
+      .number()
+      .positive()
+      .optional()
+      .describe('GiB that the memory tier may not exceed. 1 in disk mode, 8 in memory mode.'),
+    aio: z
+      .union([z.literal(0), z.literal(1)])
+      .default(1)
+      .describe('1: libaio. 0: a pool of threads. Without meaning in memory mode.'),
+  })
+  .transform((value) => ({
+    ...value,
+    capacity: value.capacity ?? (value.mode === 'disk' ? 4 * GiB : 0),
+    optionBlockSize: value.optionBlockSize ?? (value.mode === 'disk' ? 64 * MiB : 8 * GiB),
+    memoryCacheCapacityGB: value.memoryCacheCapacityGB ?? (value.mode === 'disk' ? 1 : 8),
+  }))
+  .superRefine((value, context) => {
+    const ceiling = value.memoryCacheCapacityGB * GiB;
+    if (value.optionBlockSize > ceiling) {
+      context.addIssue({
+        code: 'custom',
+        path: ['optionBlockSize'],
+        message: `${value.optionBlockSize} bytes of memory tier exceed memoryCacheCapacityGB: ${value.memoryCacheCapacityGB} (${ceiling} bytes). Lower optionBlockSize or raise memoryCacheCapacityGB`,
+      });
+    }
+    if (value.mode === 'memory' && value.capacity !== 0) {
+      context.addIssue({
+        code: 'custom',
+        path: ['capacity'],
+        message: `a disk tier of ${value.capacity} bytes contradicts mode: memory. Leave capacity out, or set mode: disk`,
+      });
+    }
+    if (value.mode === 'disk' && value.capacity < 64 * MiB) {
+      context.addIssue({
+        code: 'custom',
+        path: ['capacity'],
+        message: `${value.capacity} bytes are too few for a disk tier: at least ${64 * MiB}, or set mode: memory`,
+      });
+    }
+  });
+
+/** One registry's peculiarities, by its host[:port] as it stands in image references. */
+const registryHost = z.strictObject({
+  plainHttp: z.boolean().optional().describe('Speak http. Loopback registries are plain by default.'),
+  caFile: z.string().optional().describe('PEM bundle that is trusted beside the system roots.'),
+});
+
+export const configSchema = z.strictObject({
+  listen: z
+    .string()
+    .default('/run/shoal/shoal.sock')
+    .describe('The image service socket that the kubelet is pointed at.'),
+  runtimeEndpoint: z
+    .string()
+    .default('unix:///run/containerd/containerd.sock')
+    .describe("The runtime's own CRI socket."),
+  stateDir: z.string().default('/var/lib/shoal').describe('Cache, index and the loopback secret.'),
+  runDir: z.string().default('/run/shoal').describe('Sockets between the processes and the command line.'),
+  log: z
+    .strictObject({
+      level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+    })
+    .prefault({}),
+  mirror: z
+    .strictObject({
+      port: port.default(65002).describe("The mirror's port on 127.0.0.1."),
+      firstByteTimeout: seconds.default(5).describe('Seconds to the first byte; 503 after that.'),
+      stallTimeout: seconds
+        .default(15)
+        .describe('Seconds without a byte in the middle of a blob; the connection is ended after that.'),
+      pathFormSessions: z
+        .enum(['auto', 'on', 'off'])
+        .default('auto')
+        .describe(
+          "Whether requests of the path form (/v2/<registry>/…), which carry no secret, may ride on a pull session's credentials. CRI-O needs it. auto: only when the runtime endpoint is CRI-O's.",
+        ),
+    })
+    .prefault({}),
+  registries: z
+    .strictObject({
+      include: z
+        .array(z.string())
+        .default(['*'])
+        .describe('Patterns of <registry>/<repository>; * stands for any run of characters.'),
+      exclude: z.array(z.string()).default([]).describe('Patterns that win over include.'),
+      hosts: z.record(z.string(), registryHost).default({}).describe('By host[:port].'),
+    })
+    .prefault({}),
+  p2p: z
+    .strictObject({
+      connectTimeout: seconds
+        .default(5)
+        .describe('Seconds to establish a connection (seed: AgentConfig.connectTimeout).'),
+      transferTimeout: seconds
+        .default(15)
+        .describe('Seconds without a byte after which a transfer is given up (seed: AgentConfig.transferTimeout).'),
+      proxyFsParallels: z
+        .int()
+        .min(1)
+        .max(4096)
+        .default(128)
+        .describe('Requests that the agent works on at once (seed: DeployConfig.proxyFsParallels).'),
+      v2: z.strictObject({ cache: cache.prefault({}) }).prefault({}),
+    })
+    .prefault({}),
+});
+
+export type Config = z.output<typeof configSchema>;
+export type CacheConfig = Config['p2p']['v2']['cache'];

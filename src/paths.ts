@@ -1,0 +1,5 @@
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The package's root: the folder that holds `proto/` and `build/`. The same one level above `src/` and `dist/`. */
+export const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
