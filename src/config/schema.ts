@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { z } from 'zod';
 
 const KiB = 1024;
@@ -6,6 +7,24 @@ const GiB = 1024 * MiB;
 
 const port = z.int().min(1).max(65535);
 const seconds = z.number().positive().max(3600);
+
+/** The kernel's limit for a socket's path: sun_path holds 108 bytes, the last one is NUL (unix(7)). */
+const socketPathLimit = 107;
+const absolutePath = z.string().refine(path.isAbsolute, 'is not an absolute path');
+const socketPath = absolutePath.refine(
+  (value) => Buffer.byteLength(value) <= socketPathLimit,
+  `is longer than a socket's path may be: ${socketPathLimit} bytes`,
+);
+/** Names of sockets in `runDir` need room, too. */
+const runDirLimit = 64;
+const unixScheme = 'unix://';
+const unixEndpoint = z
+  .string()
+  .refine((value) => value.startsWith(`${unixScheme}/`), 'is not a unix:///path endpoint')
+  .refine(
+    (value) => Buffer.byteLength(value) <= unixScheme.length + socketPathLimit,
+    `is longer than a socket's path may be: ${socketPathLimit} bytes`,
+  );
 
 /**
  * The cache, under the seeds' parameter names (ACR P2P agent, appendix). Where a value is absent its default depends
@@ -19,9 +38,11 @@ const cache = z
       .describe('Where pieces are kept: on a data disk, or in memory alone.'),
     blocksize: z
       .int()
+      .min(64)
+      .max(4096)
       .refine(
-        (value) => value >= 64 && value <= 4096 && Number.isInteger(Math.log2(value)),
-        'a power of two from 64 to 4096',
+        (value) => Number.isInteger(Math.log2(value)),
+        'is not a power of two: 64, 128, 256, 512, 1024, 2048 or 4096',
       )
       .default(256)
       .describe('KiB. The unit of disk allocation and the granularity of requests to the origin.'),
@@ -36,10 +57,7 @@ const cache = z
       .positive()
       .optional()
       .describe('GiB that the memory tier may not exceed. 1 in disk mode, 8 in memory mode.'),
-    aio: z
-      .union([z.literal(0), z.literal(1)])
-      .default(1)
-      .describe('1: libaio. 0: a pool of threads. Without meaning in memory mode.'),
+    aio: z.literal([0, 1]).default(1).describe('1: libaio. 0: a pool of threads. Without meaning in memory mode.'),
   })
   .transform((value) => ({
     ...value,
@@ -72,71 +90,94 @@ const cache = z
     }
   });
 
-/** One registry's peculiarities, by its host[:port] as it stands in image references. */
+/** One registry's peculiarities; its key is the host[:port] as it stands in image references. */
 const registryHost = z.strictObject({
   plainHttp: z.boolean().optional().describe('Speak http. Loopback registries are plain by default.'),
-  caFile: z.string().optional().describe('PEM bundle that is trusted beside the system roots.'),
+  caFile: absolutePath.optional().describe('PEM bundle that is trusted beside the system roots.'),
 });
 
-export const configSchema = z.strictObject({
-  listen: z
-    .string()
-    .default('/run/shoal/shoal.sock')
-    .describe('The image service socket that the kubelet is pointed at.'),
-  runtimeEndpoint: z
-    .string()
-    .default('unix:///run/containerd/containerd.sock')
-    .describe("The runtime's own CRI socket."),
-  stateDir: z.string().default('/var/lib/shoal').describe('Cache, index and the loopback secret.'),
-  runDir: z.string().default('/run/shoal').describe('Sockets between the processes and the command line.'),
-  log: z
-    .strictObject({
-      level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-    })
-    .prefault({}),
-  mirror: z
-    .strictObject({
-      port: port.default(65002).describe("The mirror's port on 127.0.0.1."),
-      firstByteTimeout: seconds.default(5).describe('Seconds to the first byte; 503 after that.'),
-      stallTimeout: seconds
-        .default(15)
-        .describe('Seconds without a byte in the middle of a blob; the connection is ended after that.'),
-      pathFormSessions: z
-        .enum(['auto', 'on', 'off'])
-        .default('auto')
-        .describe(
-          "Whether requests of the path form (/v2/<registry>/…), which carry no secret, may ride on a pull session's credentials. CRI-O needs it. auto: only when the runtime endpoint is CRI-O's.",
-        ),
-    })
-    .prefault({}),
-  registries: z
-    .strictObject({
-      include: z
-        .array(z.string())
-        .default(['*'])
-        .describe('Patterns of <registry>/<repository>; * stands for any run of characters.'),
-      exclude: z.array(z.string()).default([]).describe('Patterns that win over include.'),
-      hosts: z.record(z.string(), registryHost).default({}).describe('By host[:port].'),
-    })
-    .prefault({}),
-  p2p: z
-    .strictObject({
-      connectTimeout: seconds
-        .default(5)
-        .describe('Seconds to establish a connection (seed: AgentConfig.connectTimeout).'),
-      transferTimeout: seconds
-        .default(15)
-        .describe('Seconds without a byte after which a transfer is given up (seed: AgentConfig.transferTimeout).'),
-      proxyFsParallels: z
-        .int()
-        .min(1)
-        .max(4096)
-        .default(128)
-        .describe('Requests that the agent works on at once (seed: DeployConfig.proxyFsParallels).'),
-      v2: z.strictObject({ cache: cache.prefault({}) }).prefault({}),
-    })
-    .prefault({}),
-});
+export const configSchema = z
+  .strictObject({
+    listen: socketPath
+      .default('/run/shoal/shoal.sock')
+      .describe('The image service socket that the kubelet is pointed at.'),
+    runtimeEndpoint: unixEndpoint
+      .default('unix:///run/containerd/containerd.sock')
+      .describe("The runtime's own CRI socket."),
+    stateDir: absolutePath.default('/var/lib/shoal').describe('Cache, index and the loopback secret.'),
+    runDir: absolutePath
+      .refine(
+        (value) => Buffer.byteLength(value) <= runDirLimit,
+        `is too long for the sockets in it: at most ${runDirLimit} bytes`,
+      )
+      .default('/run/shoal')
+      .describe('Sockets between the processes and the command line.'),
+    log: z
+      .strictObject({
+        level: z
+          .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+          .default('info')
+          .describe('What the log carries at least.'),
+      })
+      .prefault({}),
+    mirror: z
+      .strictObject({
+        port: port.default(65002).describe("The mirror's port on 127.0.0.1."),
+        firstByteTimeout: seconds.default(5).describe('Seconds to the first byte; 503 after that.'),
+        stallTimeout: seconds
+          .default(15)
+          .describe('Seconds without a byte in the middle of a blob; the connection is ended after that.'),
+        pathFormSessions: z
+          .enum(['auto', 'on', 'off'])
+          .default('auto')
+          .describe(
+            "Whether requests of the path form (/v2/<registry>/…), which carry no secret, may ride on a pull session's credentials. CRI-O needs it. auto: only when the runtime endpoint is CRI-O's.",
+          ),
+      })
+      .prefault({}),
+    registries: z
+      .strictObject({
+        include: z
+          .array(z.string())
+          .default(['*'])
+          .describe('Patterns of <registry>/<repository>; * stands for any run of characters.'),
+        exclude: z.array(z.string()).default([]).describe('Patterns that win over include.'),
+        hosts: z
+          .record(
+            z.string().regex(/^[a-zA-Z0-9.-]+(:\d{1,5})?$|^\[[0-9a-fA-F:]+\](:\d{1,5})?$/, 'is not a host[:port]'),
+            registryHost,
+          )
+          .default({})
+          .describe("A registry's peculiarities, by its host[:port]."),
+      })
+      .prefault({}),
+    p2p: z
+      .strictObject({
+        connectTimeout: seconds
+          .default(5)
+          .describe('Seconds to establish a connection (seed: AgentConfig.connectTimeout).'),
+        transferTimeout: seconds
+          .default(15)
+          .describe('Seconds without a byte after which a transfer is given up (seed: AgentConfig.transferTimeout).'),
+        proxyFsParallels: z
+          .int()
+          .min(1)
+          .max(4096)
+          .default(128)
+          .describe('Requests that the agent works on at once (seed: DeployConfig.proxyFsParallels).'),
+        v2: z.strictObject({ cache: cache.prefault({}) }).prefault({}),
+      })
+      .prefault({}),
+  })
+  .superRefine((value, context) => {
+    if (value.runtimeEndpoint === `${unixScheme}${value.listen}`) {
+      context.addIssue({
+        code: 'custom',
+        path: ['listen'],
+        message: `is the runtime's own socket (runtimeEndpoint): Shoal would forward every call to itself. Point runtimeEndpoint at containerd's or CRI-O's socket`,
+      });
+    }
+  });
 
 export type Config = z.output<typeof configSchema>;
 export type CacheConfig = Config['p2p']['v2']['cache'];
