@@ -1,0 +1,183 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { CriClient } from './cri-client.ts';
+import { type RunningProcess, run, start } from './process.ts';
+import { Scope } from './scope.ts';
+import { temporaryFolder } from './temp.ts';
+
+export interface ContainerdOptions {
+  /** The binary; else $SHOAL_CONTAINERD, else the one on the path. */
+  readonly binary?: string;
+  /** Put before the command: how a program is run in a network namespace. */
+  readonly prefix?: readonly string[];
+}
+
+/** A containerd with its own root, state, socket and registry configuration. */
+export interface Containerd {
+  readonly version: { readonly major: number; readonly minor: number };
+  /** Path of its socket. */
+  readonly socket: string;
+  /** The folder that its `config_path` names. */
+  readonly certsFolder: string;
+  readonly configFile: string;
+  /** A CRI client of its own socket. */
+  readonly cri: CriClient;
+  readonly process: RunningProcess;
+  /** Stops it (SIGKILL by default) and starts it again on the same root and socket. */
+  restart(): Promise<void>;
+  /** Stops it without starting it again; `restart` does that. */
+  kill(): Promise<void>;
+  /** Digests of everything in its content store; each blob is hashed and must be what it is called. */
+  verifiedContent(): Promise<readonly string[]>;
+  /** What an image looks like as a root file system: path, kind, mode and content's SHA-256 of each entry. */
+  rootFileSystem(image: string): Promise<readonly string[]>;
+  /** Runs `ctr` in the kubelet's namespace. */
+  ctr(...args: string[]): Promise<string>;
+}
+
+/** Starts a containerd that is gone, with its mounts and files, when the scope closes. */
+export async function startContainerd(scope: Scope, options: ContainerdOptions = {}): Promise<Containerd> {
+  // An empty string counts as unset: `make e2e` hands CONTAINERD on even when nobody gave it.
+  const binary = options.binary ?? (process.env.SHOAL_CONTAINERD || 'containerd');
+  const version = await versionOf(binary);
+  const folder = await temporaryFolder(scope, 'containerd');
+  scope.defer(() => unmountBelow(folder));
+  const certsFolder = path.join(folder, 'certs.d');
+  const socket = path.join(folder, 'containerd.sock');
+  const configFile = path.join(folder, 'config.toml');
+  const root = path.join(folder, 'root');
+  await Promise.all([mkdir(certsFolder), mkdir(path.join(folder, 'cni'))]);
+  await writeFile(configFile, configOf(version.major, folder));
+  const cri = new CriClient(scope, socket);
+
+  let life = new Scope();
+  let running: RunningProcess;
+  const begin = async (): Promise<void> => {
+    life = new Scope();
+    running = await start(life, 'containerd', [
+      ...((options.prefix ?? []) as [string, ...string[]]),
+      binary,
+      '--config',
+      configFile,
+    ]);
+    await running.until(async () => (await cri.version()).runtime_name === 'containerd', { what: 'its CRI socket' });
+  };
+  await begin();
+  scope.defer(() => life.close());
+
+  const ctr = (...args: string[]): Promise<string> =>
+    run(['ctr', '--address', socket, '--namespace', 'k8s.io', ...args]);
+  return {
+    version,
+    socket,
+    certsFolder,
+    configFile,
+    cri,
+    get process() {
+      return running;
+    },
+    async kill() {
+      running.kill('SIGKILL');
+      await running.exited;
+    },
+    async restart() {
+      running.kill('SIGKILL');
+      await running.exited;
+      await begin();
+    },
+    verifiedContent: () => verifiedBlobs(path.join(root, 'io.containerd.content.v1.content/blobs/sha256')),
+    async rootFileSystem(image) {
+      const inner = new Scope();
+      try {
+        const target = await temporaryFolder(inner, 'rootfs');
+        await ctr('images', 'mount', image, target);
+        inner.defer(() => ctr('images', 'unmount', target));
+        return await listTree(target);
+      } finally {
+        await inner.close();
+      }
+    },
+    ctr,
+  };
+}
+
+async function versionOf(binary: string): Promise<Containerd['version']> {
+  // containerd github.com/containerd/containerd[/v2] v1.7.2 <revision>
+  const text = await run([binary, '--version']);
+  const found = /\sv?(\d+)\.(\d+)\.\d/.exec(text);
+  if (found === null) throw new Error(`${binary} --version says ${JSON.stringify(text)}: no version found in it`);
+  return { major: Number(found[1]), minor: Number(found[2]) };
+}
+
+/**
+ * The smallest configuration that pulls: nothing on the machine is shared with another containerd. Version 2 of the
+ * format is containerd 1.x', version 3 that of 2.x, which split the CRI plugin.
+ */
+function configOf(major: number, folder: string): string {
+  const common = `
+root = "${folder}/root"
+state = "${folder}/state"
+# These write outside of the root, or need a host that is set up for them.
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing"]
+[grpc]
+  address = "${folder}/containerd.sock"
+[ttrpc]
+  address = "${folder}/ttrpc.sock"
+`;
+  if (major < 2) {
+    return `version = 2${common}
+[plugins."io.containerd.grpc.v1.cri"]
+  stream_server_port = "0"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "${folder}/cni"
+    conf_dir = "${folder}/cni"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "${folder}/certs.d"
+`;
+  }
+  return `version = 3${common}
+[plugins."io.containerd.grpc.v1.cri"]
+  stream_server_port = "0"
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "overlayfs"
+  [plugins."io.containerd.cri.v1.images".registry]
+    config_path = "${folder}/certs.d"
+[plugins."io.containerd.cri.v1.runtime".cni]
+  bin_dir = "${folder}/cni"
+  conf_dir = "${folder}/cni"
+`;
+}
+
+async function verifiedBlobs(folder: string): Promise<readonly string[]> {
+  const names = (await readdir(folder)).sort();
+  for (const name of names) {
+    const hash = createHash('sha256');
+    await pipeline(createReadStream(path.join(folder, name)), hash);
+    const actual = hash.digest('hex');
+    if (actual !== name) throw new Error(`containerd holds sha256:${name}, whose bytes are sha256:${actual}`);
+  }
+  return names.map((name) => `sha256:${name}`);
+}
+
+async function listTree(root: string): Promise<readonly string[]> {
+  const format = '%P\\t%y\\t%m\\t%U:%G\\t%l\\n';
+  const entries = await run(['find', root, '-mindepth', '1', '-printf', format]);
+  const contents = await run(['bash', '-c', 'find . -type f -print0 | xargs -0 --no-run-if-empty sha256sum'], {
+    cwd: root,
+  });
+  return [...entries.trimEnd().split('\n'), ...contents.trimEnd().split('\n')].sort();
+}
+
+/** A killed containerd leaves the snapshots mounted that it was unpacking into. */
+async function unmountBelow(folder: string): Promise<void> {
+  const mounts = (await readFile('/proc/self/mountinfo', 'utf8'))
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((mountPoint) => mountPoint.startsWith(`${folder}/`));
+  for (const mountPoint of mounts.reverse()) await run(['umount', '--lazy', mountPoint]);
+}
