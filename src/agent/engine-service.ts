@@ -1,0 +1,143 @@
+import { chmod, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { loadPackageDefinition, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { packageRoot } from '../paths.ts';
+import type { AcceptedPull, PullEngine } from '../pull/engine.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+/** The messages of proto/engine.proto as the loader gives them (camel case, defaults filled in). */
+interface OpenSession {
+  readonly image: string;
+  readonly auth: {
+    readonly username: string;
+    readonly password: string;
+    readonly auth: string;
+    readonly serverAddress: string;
+    readonly identityToken: string;
+    readonly registryToken: string;
+  } | null;
+}
+
+interface PullMessage {
+  readonly message?: 'open' | 'fallBack' | 'finish';
+  readonly open?: OpenSession;
+}
+
+type PullEvent =
+  | { readonly accepted: { readonly rule: string } }
+  | { readonly declined: { readonly reason: string } }
+  | { readonly fellBack: { readonly served: number; readonly cause: string } }
+  | {
+      readonly summary: {
+        readonly imageBytes: number;
+        readonly memoryBytes: number;
+        readonly diskBytes: number;
+        readonly peerBytes: number;
+        readonly originBytes: number;
+        readonly rule: string;
+      };
+    };
+
+type PullStream = ServerDuplexStream<PullMessage, PullEvent>;
+
+/**
+ * Serves proto/engine.proto to the supervisor. One stream is one pull; the session ends with it, however it ends, so a
+ * supervisor that dies leaves no session behind.
+ */
+export class EngineService {
+  readonly #server = new Server();
+  readonly #socket: string;
+
+  /** `runDir`: where the socket is made, open to this user alone. */
+  constructor(engine: PullEngine, runDir: string, log: Logger) {
+    this.#socket = engineSocketPath(runDir);
+    const definition = loadSync(path.join(packageRoot, 'proto/engine.proto'), {
+      defaults: true,
+      oneofs: true,
+      longs: Number,
+    });
+    const root = loadPackageDefinition(definition) as unknown as {
+      shoal: { engine: { v1: { Engine: { service: Parameters<Server['addService']>[0] } } } };
+    };
+    this.#server.addService(root.shoal.engine.v1.Engine.service, {
+      pull: (stream: PullStream) => servePull(stream, engine, log),
+    });
+  }
+
+  async listen(): Promise<void> {
+    // The supervisor runs one engine at a time: a socket that is there belongs to one that has died.
+    await rm(this.#socket, { force: true });
+    const previous = process.umask(0o177);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.bindAsync(`unix:${this.#socket}`, ServerCredentials.createInsecure(), (error) =>
+          error ? reject(error) : resolve(),
+        );
+      });
+    } finally {
+      process.umask(previous);
+    }
+    await chmod(this.#socket, 0o600);
+  }
+
+  close(): void {
+    this.#server.forceShutdown();
+  }
+}
+
+/** Where the engine listens for its supervisor. */
+export function engineSocketPath(runDir: string): string {
+  return path.join(runDir, 'engine.sock');
+}
+
+function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {
+  let pull: AcceptedPull | undefined;
+  let ended = false;
+  const end = () => {
+    if (ended) return;
+    ended = true;
+    pull?.close();
+    stream.end();
+  };
+  stream.on('data', (message: PullMessage) => {
+    if (ended) return;
+    switch (message.message) {
+      case 'open': {
+        if (pull !== undefined || message.open === undefined) return end();
+        const result = engine.open({ image: message.open.image, auth: message.open.auth ?? {} });
+        if (result.kind === 'declined') {
+          stream.write({ declined: { reason: result.reason } });
+          return end();
+        }
+        pull = result.pull;
+        stream.write({ accepted: { rule: result.rule } });
+        return;
+      }
+      case 'fallBack':
+        if (pull !== undefined) stream.write({ fellBack: pull.fallBack() });
+        return;
+      case 'finish':
+        if (pull !== undefined) stream.write({ summary: summaryMessage(pull) });
+        return end();
+      default:
+        log.warn('a message of the supervisor has none of the known kinds: are both of the same version?');
+        return end();
+    }
+  });
+  stream.on('end', end);
+  stream.on('cancelled', end);
+  stream.on('error', end);
+}
+
+function summaryMessage(pull: AcceptedPull): Extract<PullEvent, { summary: unknown }>['summary'] {
+  const { imageBytes, bytes, rule } = pull.summary();
+  return {
+    imageBytes,
+    memoryBytes: bytes.memory,
+    diskBytes: bytes.disk,
+    peerBytes: bytes.peer,
+    originBytes: bytes.origin,
+    rule,
+  };
+}

@@ -1,0 +1,238 @@
+import type { Native } from '../native/types.ts';
+import { credentialsFromAuthConfig, credentialsKey } from '../registry/credentials.ts';
+import { parseImageReference } from '../registry/reference.ts';
+import type { AuthConfig, Credentials, RegistryClient, Repository } from '../registry/types.ts';
+import type { PieceStore } from '../store/types.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { decideAccess } from './access.ts';
+import { BlobTable } from './blob-table.ts';
+import { Fetcher } from './fetcher.ts';
+import type { ImageContents } from './image.ts';
+import type { Policy } from './policy.ts';
+import { layersAhead } from './prefetch.ts';
+import { readBlob } from './reader.ts';
+import { asPullError, Session } from './session.ts';
+import { type BytesBySource, createSource, type Source } from './source.ts';
+import { type ManifestAnswer, type MirrorBackend, type OpenBlob, PullError, type Requester } from './types.ts';
+import { untilAborted } from './until-aborted.ts';
+
+export interface PullEngineOptions {
+  readonly client: RegistryClient;
+  readonly store: PieceStore;
+  readonly native: Native;
+  readonly policy: Policy;
+  /** The store's block in bytes (`p2p.v2.cache.blocksize`). */
+  readonly blockBytes: number;
+  /** `p2p.proxyFsParallels`. */
+  readonly parallels: number;
+  readonly log: Logger;
+  /** Milliseconds; for tests. */
+  readonly now?: () => number;
+}
+
+/** A pull that the kubelet asked for. */
+export interface PullRequest {
+  readonly image: string;
+  readonly auth: AuthConfig;
+}
+
+export type OpenResult =
+  | { readonly kind: 'accepted'; readonly rule: string; readonly pull: AcceptedPull }
+  | { readonly kind: 'declined'; readonly reason: string };
+
+export interface PullSummary {
+  /** Config and layers as the manifest tells; 0 when the registry showed no manifest. */
+  readonly imageBytes: number;
+  readonly bytes: BytesBySource;
+  readonly rule: string;
+}
+
+/** An open session, as the supervisor's side of the engine sees it. */
+export interface AcceptedPull {
+  /** From now on the mirror refuses this image to the runtime. `served`: its requests answered with content so far. */
+  fallBack(): { readonly served: number; readonly cause: string };
+  summary(): PullSummary;
+  /** Ends prefetching and forgets the credentials. */
+  close(): void;
+}
+
+/** Composes registry, store and mirror: sessions open and close, the mirror's requests find their session and their bytes. */
+export class PullEngine implements MirrorBackend {
+  readonly #options: PullEngineOptions;
+  readonly #blobs: BlobTable;
+  readonly #sessions = new Map<string, Set<Session>>();
+
+  constructor(options: PullEngineOptions) {
+    this.#options = options;
+    const fetcher = new Fetcher({
+      client: options.client,
+      store: options.store,
+      native: options.native,
+      parallels: options.parallels,
+      log: options.log,
+      now: options.now ?? Date.now,
+    });
+    this.#blobs = new BlobTable({ ...options, fetcher });
+  }
+
+  /** Never throws: what Shoal can't accelerate it declines, with the reason, and the runtime pulls by itself. */
+  open(request: PullRequest): OpenResult {
+    try {
+      const reference = parseImageReference(request.image);
+      const decision = this.#options.policy(reference);
+      if (!decision.accelerate) return { kind: 'declined', reason: decision.rule };
+      const credentials = credentialsFromAuthConfig(request.auth);
+      const session = new Session({
+        reference,
+        credentials,
+        credentialsKey: credentialsKey(credentials),
+        rule: decision.rule,
+        client: this.#options.client,
+      });
+      return { kind: 'accepted', rule: decision.rule, pull: this.#start(session) };
+    } catch (error) {
+      return { kind: 'declined', reason: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  async manifest(
+    requester: Requester,
+    reference: string,
+    method: 'GET' | 'HEAD',
+    signal: AbortSignal,
+  ): Promise<ManifestAnswer> {
+    const { session, credentials } = this.#access(requester);
+    const known = session && (await untilAborted(session.manifest(reference), signal));
+    if (session && known && accepts(requester.accept, known.mediaType)) {
+      session.noteServed();
+      return answer(known, method);
+    }
+    const options = { credentials, signal, ...(requester.accept.length > 0 && { accept: requester.accept }) };
+    try {
+      const found =
+        method === 'HEAD'
+          ? await this.#options.client.headManifest(requester, reference, options)
+          : answer(await this.#options.client.getManifest(requester, reference, options), method);
+      session?.noteServed();
+      return found;
+    } catch (error) {
+      throw asPullError(error);
+    }
+  }
+
+  async openBlob(requester: Requester, digest: string, signal: AbortSignal): Promise<OpenBlob> {
+    const { session, credentials } = this.#access(requester);
+    if (session === undefined) {
+      const size = await this.#blobSize(requester, digest, credentials, signal);
+      return this.#openBlob(digest, size, createSource(requester, credentials));
+    }
+    const contents = await untilAborted(session.image, signal);
+    const size = contents.sizes.get(digest) ?? (await this.#blobSize(requester, digest, credentials, signal));
+    session.noteServed();
+    this.#prefetch(session, contents, digest);
+    return this.#openBlob(digest, size, session.source, (cause) => session.noteFailure(cause));
+  }
+
+  #access(requester: Requester): { readonly session?: Session; readonly credentials: Credentials } {
+    const decision = this.#options.policy(requester);
+    if (!decision.accelerate) throw new PullError('not-found', `not accelerated: ${decision.rule}`);
+    const access = decideAccess(requester, [...(this.#sessions.get(nameOf(requester)) ?? [])]);
+    switch (access.kind) {
+      case 'session':
+        return { session: access.session, credentials: access.session.credentials };
+      case 'own':
+        return { credentials: access.credentials };
+      case 'stay-out':
+        throw new PullError('not-found', `${nameOf(requester)}: the runtime pulls it from the registry itself`);
+      case 'challenge':
+        throw new PullError('challenge', `${nameOf(requester)}: pulls with different credentials are under way`);
+    }
+  }
+
+  /** Asks the registry: the answer also says whether these credentials may have the blob at all. */
+  async #blobSize(
+    repository: Repository,
+    digest: string,
+    credentials: Credentials,
+    signal: AbortSignal,
+  ): Promise<number> {
+    try {
+      return (await this.#options.client.headBlob(repository, digest, { credentials, signal })).size;
+    } catch (error) {
+      throw asPullError(error);
+    }
+  }
+
+  #openBlob(digest: string, size: number, source: Source, onFailure?: (cause: string) => void): OpenBlob {
+    const blobs = this.#blobs;
+    return {
+      digest,
+      size,
+      async *read(start, end, signal) {
+        const lease = blobs.acquire(digest, size, source);
+        try {
+          yield* readBlob(lease.blob, source, start, end, signal);
+        } catch (error) {
+          if (!signal.aborted && error instanceof Error) onFailure?.(error.message);
+          throw error;
+        } finally {
+          lease.release();
+        }
+      },
+    };
+  }
+
+  #start(session: Session): AcceptedPull {
+    const name = nameOf(session.reference);
+    const sessions = this.#sessions.get(name) ?? new Set();
+    this.#sessions.set(name, sessions.add(session));
+    return {
+      fallBack: () => session.fallBack(),
+      summary: () => ({
+        imageBytes: session.contents?.bytes ?? 0,
+        bytes: { ...session.source.bytes },
+        rule: session.rule,
+      }),
+      close: () => {
+        session.close();
+        sessions.delete(session);
+        if (sessions.size === 0) this.#sessions.delete(name);
+      },
+    };
+  }
+
+  #prefetch(session: Session, contents: ImageContents, digest: string): void {
+    session.requested.add(digest);
+    for (const layer of layersAhead(contents.layers, session.requested)) {
+      if (session.prefetching.has(layer.digest)) continue;
+      session.prefetching.add(layer.digest);
+      const lease = this.#blobs.acquire(layer.digest, layer.size, session.source);
+      const interest = { from: 0, to: lease.blob.layout.count, whole: true, aheadBytes: Number.POSITIVE_INFINITY };
+      lease.blob.addInterest(interest);
+      const end = () => {
+        lease.blob.removeInterest(interest);
+        lease.release();
+      };
+      session.signal.addEventListener('abort', end, { once: true });
+    }
+  }
+}
+
+function nameOf({ registry, repository }: Repository): string {
+  return `${registry}/${repository}`;
+}
+
+function answer(
+  { digest, mediaType, body }: { digest: string; mediaType: string; body: Buffer },
+  method: 'GET' | 'HEAD',
+): ManifestAnswer {
+  return { digest, mediaType, size: body.length, ...(method === 'GET' && { body }) };
+}
+
+/** Whether a client that sent these Accept values (none: anything goes) can take the type. Parameters play no part. */
+function accepts(accept: readonly string[], mediaType: string): boolean {
+  if (accept.length === 0) return true;
+  const types = accept.flatMap((value) => value.split(',')).map((value) => value.split(';')[0]?.trim().toLowerCase());
+  const wanted = mediaType.split(';')[0]?.trim().toLowerCase() ?? '';
+  return types.some((type) => type === wanted || type === '*/*' || type === `${wanted.split('/')[0]}/*`);
+}

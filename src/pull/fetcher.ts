@@ -1,0 +1,222 @@
+import type { Native } from '../native/types.ts';
+import { type RegistryClient, RegistryError } from '../registry/types.ts';
+import type { PieceStore } from '../store/types.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Blob } from './blob.ts';
+import { PieceAssembler } from './piece-assembler.ts';
+import type { Run } from './piece-table.ts';
+import type { Source } from './source.ts';
+import { PullError } from './types.ts';
+
+const MiB = 1024 * 1024;
+
+/** One request's share of a blob: large enough that a request's cost vanishes, small enough to spread a blob over several. */
+const runBytes = 16 * MiB;
+/** Requests to one registry at once. The runtime itself uses three a pull. */
+const requestsPerRegistry = 6;
+/** After a failure the blob is left alone for this long, doubled each time, unless a reader asks. */
+const firstPauseMs = 1_000;
+/** Failures in a row after which only a reader's demand starts another attempt. */
+const patience = 4;
+
+export interface FetcherOptions {
+  readonly client: Pick<RegistryClient, 'fetchBlob'>;
+  readonly store: PieceStore;
+  readonly native: Pick<Native, 'crc32c'>;
+  /** All requests at once (`p2p.proxyFsParallels`). */
+  readonly parallels: number;
+  readonly log: Logger;
+  /** Milliseconds. */
+  readonly now: () => number;
+}
+
+interface Choice {
+  readonly blob: Blob;
+  readonly run: Run;
+  readonly source: Source;
+}
+
+interface Pause {
+  failures: number;
+  until: number;
+}
+
+/**
+ * Decides what is fetched from the origin next, and fetches it. Pieces that a reader waits for come first; then what lies
+ * ahead of the readers and what sessions prefetch, in order, as far as the window allows.
+ */
+export class Fetcher {
+  readonly #options: FetcherOptions;
+  readonly #blobs = new Set<Blob>();
+  readonly #runs = new Map<Blob, Set<AbortController>>();
+  readonly #requests = new Map<string, number>();
+  readonly #pauses = new WeakMap<Blob, Pause>();
+  /** Registries that answer a Range with the whole blob. */
+  readonly #unranged = new Set<string>();
+  #inFlight = 0;
+  #scheduled = false;
+
+  constructor(options: FetcherOptions) {
+    this.#options = options;
+  }
+
+  add(blob: Blob): void {
+    this.#blobs.add(blob);
+  }
+
+  /** Nobody is interested in the blob any more: what is under way for it ends. */
+  remove(blob: Blob): void {
+    this.#blobs.delete(blob);
+    for (const run of this.#runs.get(blob) ?? []) run.abort();
+  }
+
+  /** Looks for work once the current turn is over, however often it is called. */
+  poke(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      for (let choice = this.#choose(); choice !== undefined; choice = this.#choose()) void this.#fetch(choice);
+    });
+  }
+
+  #choose(): Choice | undefined {
+    if (this.#inFlight >= this.#options.parallels) return undefined;
+    return this.#chooseAskedFor() ?? this.#chooseAhead();
+  }
+
+  #chooseAskedFor(): Choice | undefined {
+    for (const blob of this.#blobs) {
+      const source = this.#freeSource(blob);
+      if (source === undefined) continue;
+      for (const index of blob.askedFor()) {
+        const end = Math.max(index + 1, ...[...blob.interests].filter((i) => i.from <= index).map((i) => i.to));
+        const run = this.#runAt(blob, source, index, end, runBytes);
+        if (run !== undefined) return { blob, run, source };
+      }
+    }
+    return undefined;
+  }
+
+  #chooseAhead(): Choice | undefined {
+    let room = this.#options.store.readAheadBytes;
+    for (const blob of this.#blobs) room -= blob.table.windowBytes;
+    if (room <= 0) return undefined;
+    for (const blob of this.#blobs) {
+      const source = this.#freeSource(blob);
+      if (source === undefined || this.#isPaused(blob)) continue;
+      for (const interest of blob.interests) {
+        const aheadPieces = Math.ceil(interest.aheadBytes / blob.layout.pieceLength);
+        const end = Math.min(interest.to, interest.from + aheadPieces);
+        const first = blob.table.firstAbsent(interest.from, end);
+        if (first < 0) continue;
+        const run = this.#runAt(blob, source, first, end, Math.min(runBytes, room));
+        if (run !== undefined) return { blob, run, source };
+      }
+    }
+    return undefined;
+  }
+
+  /** A registry without ranges sends all of a blob anyway: one request takes everything, a second one would be waste. */
+  #runAt(blob: Blob, source: Source, from: number, to: number, bytes: number): Run | undefined {
+    if (!this.#unranged.has(source.registry)) return blob.table.runAt(from, to, bytes);
+    if (this.#runs.has(blob)) return undefined;
+    return blob.table.runAt(from, blob.layout.count, blob.layout.size);
+  }
+
+  #freeSource(blob: Blob): Source | undefined {
+    for (const source of blob.sources) {
+      if ((this.#requests.get(source.registry) ?? 0) < requestsPerRegistry) return source;
+    }
+    return undefined;
+  }
+
+  #isPaused(blob: Blob): boolean {
+    const pause = this.#pauses.get(blob);
+    if (pause === undefined) return false;
+    return pause.failures > patience || this.#options.now() < pause.until;
+  }
+
+  async #fetch({ blob, run, source }: Choice): Promise<void> {
+    const abort = this.#begin(blob, run, source);
+    const assembler = new PieceAssembler({
+      digest: blob.digest,
+      layout: blob.layout,
+      run,
+      store: this.#options.store,
+      native: this.#options.native,
+      signal: abort.signal,
+      onPiece: (index, piece) => {
+        source.bytes.origin += piece.bytes.length;
+        blob.arrived(index, source);
+        // Those who waited pin the piece in the next microtasks; released any earlier it might be evicted before.
+        setImmediate(() => piece.release());
+      },
+    });
+    let error: PullError | undefined;
+    try {
+      const { ranged } = await this.#options.client.fetchBlob(source, blob.digest, {
+        credentials: source.credentials,
+        range: blob.layout.rangeOf(run.from, run.to),
+        size: blob.layout.size,
+        signal: abort.signal,
+        onData: (chunk) => assembler.take(chunk),
+      });
+      if (!ranged) this.#unranged.add(source.registry);
+      this.#pauses.delete(blob);
+    } catch (cause) {
+      error = this.#explain(blob, source, abort.signal, cause);
+    }
+    await assembler.end();
+    this.#end(blob, source, abort);
+    blob.failed({ from: assembler.nextIndex, to: run.to }, error);
+    this.poke();
+  }
+
+  #begin(blob: Blob, run: Run, source: Source): AbortController {
+    const abort = new AbortController();
+    blob.table.markFetching(run);
+    this.#inFlight += 1;
+    this.#requests.set(source.registry, (this.#requests.get(source.registry) ?? 0) + 1);
+    const runs = this.#runs.get(blob) ?? new Set();
+    this.#runs.set(blob, runs.add(abort));
+    return abort;
+  }
+
+  #end(blob: Blob, source: Source, abort: AbortController): void {
+    this.#inFlight -= 1;
+    const requests = (this.#requests.get(source.registry) ?? 1) - 1;
+    if (requests > 0) this.#requests.set(source.registry, requests);
+    else this.#requests.delete(source.registry);
+    const runs = this.#runs.get(blob);
+    runs?.delete(abort);
+    if (runs?.size === 0) this.#runs.delete(blob);
+  }
+
+  /** What the blob's readers are told; nothing when there is another way to go on. */
+  #explain(blob: Blob, source: Source, signal: AbortSignal, cause: unknown): PullError | undefined {
+    if (signal.aborted) return undefined;
+    const refused = cause instanceof RegistryError && ['unauthorized', 'denied', 'not-found'].includes(cause.kind);
+    // Another pull's credentials may do. The last source stays: its refusal is the answer.
+    if (refused && blob.sources.size > 1) {
+      blob.sources.delete(source);
+      return undefined;
+    }
+    this.#pause(blob);
+    const message = cause instanceof Error ? cause.message : String(cause);
+    this.#options.log.warn(
+      { digest: blob.digest, registry: source.registry, cause: message },
+      'fetch from origin failed',
+    );
+    return new PullError(refused ? 'not-found' : 'unavailable', message, cause);
+  }
+
+  #pause(blob: Blob): void {
+    const pause = this.#pauses.get(blob) ?? { failures: 0, until: 0 };
+    const milliseconds = firstPauseMs * 2 ** pause.failures;
+    pause.failures += 1;
+    pause.until = this.#options.now() + milliseconds;
+    this.#pauses.set(blob, pause);
+    setTimeout(() => this.poke(), milliseconds).unref();
+  }
+}

@@ -1,0 +1,30 @@
+import type { Credentials, Repository } from '../registry/types.ts';
+import type { Tier } from '../store/types.ts';
+
+/** Where a pull's bytes came from. Bytes. */
+export interface BytesBySource {
+  memory: number;
+  disk: number;
+  peer: number;
+  origin: number;
+}
+
+/** Somebody's right to fetch from a repository, and the account of what was fetched in their name. */
+export interface Source extends Repository {
+  readonly credentials: Credentials;
+  readonly bytes: BytesBySource;
+}
+
+export function createSource(repository: Repository, credentials: Credentials): Source {
+  return {
+    registry: repository.registry,
+    repository: repository.repository,
+    credentials,
+    bytes: { memory: 0, disk: 0, peer: 0, origin: 0 },
+  };
+}
+
+/** Books bytes that a reader got from a tier. */
+export function countTier(source: Source, tier: Tier, length: number): void {
+  source.bytes[tier] += length;
+}

@@ -1,0 +1,44 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createPolicy } from '../../../src/pull/policy.ts';
+
+const image = (name: string) => {
+  const slash = name.indexOf('/');
+  return { registry: name.slice(0, slash), repository: name.slice(slash + 1) };
+};
+
+describe('the policy', () => {
+  const policy = createPolicy({
+    include: ['docker.io/*', '*.cr.aliyuncs.com/team-*/app', 'ghcr.io/one/image'],
+    exclude: ['docker.io/secret/*'],
+  });
+
+  it.each([
+    ['docker.io/library/nginx', true, 'registries.include: docker.io/*'],
+    ['docker.io/secret/thing', false, 'registries.exclude: docker.io/secret/*'],
+    ['x.cn-hangzhou.cr.aliyuncs.com/team-a/app', true, 'registries.include: *.cr.aliyuncs.com/team-*/app'],
+    ['x.cn-hangzhou.cr.aliyuncs.com/team-a/apps', false, 'no pattern of registries.include matches'],
+    ['ghcr.io/one/image', true, 'registries.include: ghcr.io/one/image'],
+    ['ghcr.io/one/image2', false, 'no pattern of registries.include matches'],
+  ])('decides on %s and names the rule', (name, accelerate, rule) => {
+    expect(policy(image(name))).toEqual({ accelerate, rule });
+  });
+
+  it('matches as a glob whose star stands for any run of characters', () => {
+    const text = fc.string({ unit: fc.constantFrom('a', 'b', '/', '.'), maxLength: 8 });
+    const pattern = fc.string({ unit: fc.constantFrom('a', 'b', '/', '.', '*'), maxLength: 8 });
+    fc.assert(
+      fc.property(pattern, text, text, (glob, registry, repository) => {
+        const expression = new RegExp(`^${glob.replaceAll('.', '\\.').replaceAll('*', '.*')}$`);
+        const decision = createPolicy({ include: [glob], exclude: [] })({ registry, repository });
+        expect(decision.accelerate).toBe(expression.test(`${registry}/${repository}`));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('stays linear on a pattern made to backtrack', () => {
+    const hostile = createPolicy({ include: [`${'*a'.repeat(200)}*b`], exclude: [] });
+    expect(hostile({ registry: 'a'.repeat(5_000), repository: 'c' }).accelerate).toBe(false);
+  });
+});
