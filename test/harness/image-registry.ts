@@ -12,6 +12,9 @@ const repositoryRoot = path.resolve(import.meta.dirname, '../..');
 /** Registry folders with images that were built and pushed once; keyed by the sources that build them. */
 const cacheFolder = path.join(repositoryRoot, '.cache/images');
 
+/** The images of the end-to-end tests: always the same set, so that it is built once. */
+export const e2eImages = ['layered', 'mixed', 'platforms', 'large', 'tiny'] as const satisfies readonly ImageName[];
+
 /**
  * Starts a registry that has these images, each as `<name>:v1`. They are built with umoci and pushed with skopeo the
  * first time, and kept.
