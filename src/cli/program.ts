@@ -1,5 +1,6 @@
-import { Command } from 'commander';
-import { withConfigOptions } from './config-options.ts';
+import { Command, Option } from 'commander';
+import { runtimes } from '../runtime/types.ts';
+import { collect, withConfigOptions } from './config-options.ts';
 import { outputOption } from './output.ts';
 
 /**
@@ -13,6 +14,7 @@ export function createProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'shoal: ')) })
     .exitOverride();
   addConfig(program);
+  addRuntime(program);
   program
     .command('version')
     .description('print the version')
@@ -35,4 +37,22 @@ function addConfig(program: Command): void {
     .command('schema')
     .description('print the JSON schema of the configuration file')
     .action(async () => (await import('./config.ts')).printSchema());
+}
+
+function addRuntime(program: Command): void {
+  const runtime = program.command('runtime').description("the container runtime's configuration");
+  withConfigOptions(runtime.command('configure'))
+    .description("make the runtime ask Shoal's mirror first; changes nothing that an administrator wrote")
+    .addOption(new Option('--runtime <name>', 'whose configuration').choices(runtimes).makeOptionMandatory())
+    .option('--undo', 'take exactly that back')
+    .option('--dry-run', 'print the changes as a diff, make none')
+    .option('--root <folder>', "the system's root folder", '/')
+    .option(
+      '--config-path <folder>',
+      "containerd: where its hosts.toml files are (default: what containerd's configuration says)",
+    )
+    .option('--containerd-config <file>', 'containerd: its configuration file', '/etc/containerd/config.toml')
+    .option('--registry <host>', 'crio, podman: a registry to accelerate; repeat for more', collect)
+    .addOption(outputOption())
+    .action(async (options) => (await import('./runtime.ts')).configure(options));
 }

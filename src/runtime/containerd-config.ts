@@ -1,0 +1,119 @@
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { lookAtText, namesIn } from './files.ts';
+import { parseToml, tomlAt } from './toml.ts';
+
+/** What containerd's own configuration says about registries. */
+export interface RegistryConfig {
+  /** Folders with `<host>/hosts.toml`, in containerd's order; undefined when containerd reads none. */
+  readonly configPath: readonly string[] | undefined;
+  /** Whether registry.mirrors or registry.configs is set: containerd refuses these together with config_path. */
+  readonly inlineRegistries: boolean;
+  /** Whether the table that config_path belongs to is there already. */
+  readonly tableExists: boolean;
+  /** The configuration's version: 1, 2, 3. */
+  readonly version: number;
+}
+
+export const defaultConfigPath = '/etc/containerd/certs.d';
+
+/** Where the CRI plugin's registry settings are, by the version of the configuration. */
+const tablePaths: readonly (readonly [version: number, path: readonly string[]])[] = [
+  [3, ['plugins', 'io.containerd.cri.v1.images', 'registry']],
+  [2, ['plugins', 'io.containerd.grpc.v1.cri', 'registry']],
+  [1, ['plugins', 'cri', 'registry']],
+];
+
+/** More than any installation has; a glob must not make this read a whole disk. */
+const maxImports = 100;
+const dumpTimeoutMs = 10_000;
+const consequence = 'containerd does not start with it. Mend it, then run this again';
+
+/**
+ * Reads containerd's configuration: as `containerd config dump` shows it (imports and the version's defaults included)
+ * or, where that binary is not at hand or the system is not the running one (`root`), from the file and its imports.
+ */
+export async function readRegistryConfig(root: string, file: string): Promise<RegistryConfig> {
+  const own = await lookAtText(path.join(root, file));
+  const main = own === undefined ? {} : parseToml(file, own, consequence);
+  const dump = root === '/' ? await dumpConfig(file) : undefined;
+  const sources =
+    dump === undefined
+      ? [main, ...(await readImports(root, file, main))]
+      : [parseToml('containerd config dump', dump, consequence)];
+  const version = Number(tomlAt(main, 'version') ?? (own === undefined ? 2 : 1));
+  return { ...registrySettings(sources), version, tableExists: tomlAt(main, ...registryTable(version)) !== undefined };
+}
+
+/** The registry settings of a configuration and its imports; what comes later wins. */
+export function registrySettings(sources: readonly unknown[]): Pick<RegistryConfig, 'configPath' | 'inlineRegistries'> {
+  let configPath: readonly string[] | undefined;
+  let inlineRegistries = false;
+  for (const source of sources) {
+    for (const [, table] of tablePaths) {
+      const value = tomlAt(source, ...table, 'config_path');
+      if (typeof value === 'string' && value !== '') configPath = value.split(':').filter((folder) => folder !== '');
+      for (const key of ['mirrors', 'configs']) {
+        if (Object.keys(tomlAt(source, ...table, key) ?? {}).length > 0) inlineRegistries = true;
+      }
+    }
+  }
+  return { configPath, inlineRegistries };
+}
+
+/** What to write where, so that containerd reads `folder`. */
+export function configPathAdvice(file: string, config: RegistryConfig, folder: string): string {
+  const table = registryTable(config.version)
+    .map((key) => (/^[\w-]+$/.test(key) ? key : `"${key}"`))
+    .join('.');
+  const setting = `config_path = "${folder}"`;
+  const lines = config.tableExists
+    ? `put this line into the table [${table}]:\n  ${setting}`
+    : `add these lines:\n  [${table}]\n    ${setting}`;
+  const first = config.inlineRegistries
+    ? ` Its registry.mirrors and registry.configs have to move to ${folder}/<host>/hosts.toml first: containerd refuses both together.`
+    : '';
+  return `containerd does not read ${folder}: config_path is not set in ${file}.${first} In ${file}, ${lines}\nthen restart containerd, once`;
+}
+
+function registryTable(version: number): readonly string[] {
+  const found = tablePaths.find(([from]) => version >= from);
+  return found ? found[1] : ['plugins', 'cri', 'registry'];
+}
+
+async function dumpConfig(file: string): Promise<string | undefined> {
+  try {
+    const { stdout } = await promisify(execFile)('containerd', ['--config', file, 'config', 'dump'], {
+      timeout: dumpTimeoutMs,
+      maxBuffer: 4 * 1024 * 1024,
+    });
+    return stdout;
+  } catch {
+    // Not installed, not on the PATH, or too old to know the command: the files themselves have to do.
+    return undefined;
+  }
+}
+
+/** `imports` are paths or globs in the last part, relative to the file that names them. */
+async function readImports(root: string, file: string, main: unknown): Promise<unknown[]> {
+  const imports = tomlAt(main, 'imports');
+  const patterns = Array.isArray(imports) ? imports.filter((entry) => typeof entry === 'string') : [];
+  const files: string[] = [];
+  for (const pattern of patterns) {
+    const absolute = path.resolve(path.dirname(file), pattern);
+    if (!pattern.includes('*')) {
+      files.push(absolute);
+      continue;
+    }
+    const folder = path.dirname(absolute);
+    const names = await namesIn(path.join(root, folder), 'files');
+    files.push(...names.map((name) => path.join(folder, name)).filter((name) => path.matchesGlob(name, absolute)));
+  }
+  const sources: unknown[] = [];
+  for (const imported of files.slice(0, maxImports)) {
+    const text = await lookAtText(path.join(root, imported));
+    if (text !== undefined) sources.push(parseToml(imported, text, consequence));
+  }
+  return sources;
+}
