@@ -1,0 +1,92 @@
+import { isLoopback } from './endpoint.ts';
+import type { Appetite, HttpHeaders, HttpReader, HttpRequest } from './exchange.ts';
+import { describeRequest } from './failure.ts';
+import { RegistryError } from './types.ts';
+
+/** Registries redirect once, to an object store; some object stores once more, to a region. */
+const maxRedirects = 5;
+
+/** A redirect's own body is a line of text: read, so that the connection can be used again, up to this. */
+const maxDrainedBytes = 64 * 1024;
+
+export interface RedirectRules {
+  /**
+   * Whether an https answer may send the request on to plain http. Only for content that is checked against a digest:
+   * anything else could be replaced on the way.
+   */
+  readonly allowDowngrade: boolean;
+}
+
+/**
+ * Does the request and follows its redirects; the reader sees the last answer alone. `send` does one exchange. Returns
+ * the request that got that answer. Rejects like `send`, and with a `RegistryError` of kind `invalid` for a redirect
+ * that leads nowhere.
+ */
+export async function followRedirects(
+  send: (request: HttpRequest, reader: HttpReader) => Promise<void>,
+  request: HttpRequest,
+  reader: HttpReader,
+  rules: RedirectRules,
+): Promise<HttpRequest> {
+  let current = request;
+  for (let hops = 0; ; hops += 1) {
+    const gate = new RedirectGate(reader);
+    await send(current, gate);
+    if (gate.redirect === undefined) return current;
+    if (hops === maxRedirects) {
+      const first = describeRequest(request.method, request.url);
+      throw new RegistryError('invalid', `${first}: more than ${maxRedirects} redirects`);
+    }
+    current = redirected(current, gate.redirect.location, rules);
+  }
+}
+
+/**
+ * The request to send to a redirect's `Location`. Secrets stay with the origin (scheme, host and port) that they
+ * were meant for; everything else, Range above all, goes along. Throws a `RegistryError` of kind `invalid`.
+ */
+export function redirected(request: HttpRequest, location: string | undefined, rules: RedirectRules): HttpRequest {
+  const from = describeRequest(request.method, request.url);
+  const url = location === undefined ? null : URL.parse(location, request.url.href);
+  if (url === null) throw new RegistryError('invalid', `${from}: a redirect without a usable Location`);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw new RegistryError('invalid', `${from}: a redirect to ${url.protocol}, which is neither http nor https`);
+  }
+  const downgrade = request.url.protocol === 'https:' && url.protocol === 'http:' && !isLoopback(url.hostname);
+  if (downgrade && !rules.allowDowngrade) {
+    throw new RegistryError(
+      'invalid',
+      `${from}: a redirect from https to ${url.origin}; only content named by its digest may come over plain http`,
+    );
+  }
+  // Never a name and a password out of a Location: they would be the registry's to choose.
+  url.username = '';
+  url.password = '';
+  if (url.origin === request.url.origin) return { ...request, url };
+  const kept = Object.entries(request.headers).filter(([name]) => name.toLowerCase() !== 'authorization');
+  return { ...request, url, headers: Object.fromEntries(kept) };
+}
+
+/** Keeps redirect answers from the reader. */
+class RedirectGate implements HttpReader {
+  readonly #reader: HttpReader;
+  #drained = 0;
+  redirect: { readonly location: string | undefined } | undefined;
+
+  constructor(reader: HttpReader) {
+    this.#reader = reader;
+  }
+
+  onHeaders(status: number, headers: HttpHeaders): Appetite {
+    if (![301, 302, 303, 307, 308].includes(status)) return this.#reader.onHeaders(status, headers);
+    const { location } = headers;
+    this.redirect = { location: typeof location === 'string' ? location : undefined };
+    return 'more';
+  }
+
+  onData(chunk: Buffer): Appetite | Promise<Appetite> {
+    if (this.redirect === undefined) return this.#reader.onData(chunk);
+    this.#drained += chunk.length;
+    return this.#drained > maxDrainedBytes ? 'enough' : 'more';
+  }
+}
