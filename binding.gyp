@@ -1,0 +1,29 @@
+{
+  'targets': [
+    {
+      'target_name': 'shoal',
+      'sources': [
+        'native/addon.cc',
+        'native/arena.cc',
+        'native/arena_binding.cc',
+        'native/checksum_binding.cc',
+        'native/completions.cc',
+        'native/crc32c.cc',
+        'native/sha256.cc',
+        'native/sha256_stream.cc',
+        'native/thread_pool.cc',
+      ],
+      'defines': ['NAPI_VERSION=8', 'NAPI_CPP_EXCEPTIONS'],
+      'cflags_cc': [
+        '-std=c++17', '-O3', '-fexceptions', '-fno-rtti', '-fvisibility=hidden', '-pthread',
+        # Our warnings are not meant for the headers of others.
+        '-isystem<(module_root_dir)/node_modules/node-api-headers/include',
+        '-isystem<(module_root_dir)/node_modules/node-addon-api',
+        '-Wall', '-Wextra', '-Wpedantic', '-Wshadow', '-Wconversion', '-Werror',
+      ],
+      # nodelete: a worker that ends closes the library, whose threads live on.
+      'ldflags': ['-pthread', '-Wl,-z,nodelete', '-Wl,-z,relro,-z,now'],
+      'libraries': ['-ldl'],
+    },
+  ],
+}

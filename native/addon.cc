@@ -1,0 +1,41 @@
+// The addon: what src/native finds in build/Release/shoal.node.
+#include <napi.h>
+
+#include "bindings.h"
+
+namespace shoal {
+
+std::shared_ptr<Completions> CompletionsOf(Napi::Env env) {
+  Environment* environment = env.GetInstanceData<Environment>();
+  if (environment == nullptr) throw Napi::Error::New(env, "connect() has not been called");
+  return environment->completions;
+}
+
+Napi::Error ErrorWithErrno(Napi::Env env, const char* syscall, int error) {
+  Napi::Error result = Napi::Error::New(env, syscall);
+  result.Set("errno", Napi::Number::New(env, error));
+  return result;
+}
+
+namespace {
+
+// connect(results: Int32Array, deliver: (count: number) => void): void, once, before anything asynchronous.
+void Connect(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (env.GetInstanceData<Environment>() != nullptr) throw Napi::Error::New(env, "connect() was called before");
+  env.SetInstanceData(
+      new Environment{Completions::Create(env, info[0].As<Napi::Int32Array>(), info[1].As<Napi::Function>())});
+}
+
+Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
+  exports["connect"] = Napi::Function::New(env, Connect, "connect");
+  BindArena(env, exports);
+  BindChecksums(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(shoal, Initialize)
+
+}  // namespace shoal

@@ -1,0 +1,46 @@
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { packageRoot } from '../paths.ts';
+import { deliver, results } from './completions.ts';
+
+/** The hash as the addon has it: the caller keeps this object and each chunk until the ticket is delivered. */
+export interface AddonSha256 {
+  update(chunk: Uint8Array, ticket: number): void;
+  finish(ticket: number): void;
+  /** Lower-case hex, once the ticket of `finish` is delivered. */
+  hex(): string;
+}
+
+/** What native/*_binding.cc export. They check what memory safety needs; everything else is checked in this folder. */
+export interface Addon {
+  /** Once: `deliver(n)` is called when `results` holds n pairs of a ticket and an errno (0 for success). */
+  connect(results: Int32Array, deliver: (count: number) => void): void;
+  createArena(capacity: number, hugePages: boolean): ArrayBuffer;
+  discard(memory: ArrayBuffer, offset: number, length: number): void;
+  crc32c(data: Uint8Array, seed: number): number;
+  readonly Sha256: new () => AddonSha256;
+}
+
+const file = path.join(packageRoot, 'build', 'Release', 'shoal.node');
+
+let loaded: Addon | undefined;
+
+/**
+ * The addon, loaded at the first call, so that commands that need no native code run where it has not been built.
+ * @throws Error that says where the addon was expected and how to build it.
+ */
+export function addon(): Addon {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Addon {
+  let exports: Addon;
+  try {
+    exports = createRequire(import.meta.url)(file) as Addon;
+  } catch (cause) {
+    throw new Error(`the native addon ${file} cannot be loaded: build it with \`make native\``, { cause });
+  }
+  exports.connect(results, deliver);
+  return exports;
+}

@@ -1,0 +1,43 @@
+interface Waiting {
+  readonly settle: (errno: number) => void;
+  /** What the addon's threads use meanwhile: nothing in here is collected before the ticket is delivered. */
+  readonly held: readonly object[];
+}
+
+/** Tickets that one call from the addon delivers at most; more arrive in further calls of the same turn. */
+const batch = 256;
+
+/** Pairs of a ticket and an errno, filled by the addon before it calls `deliver`. */
+export const results = new Int32Array(2 * batch);
+const waiting: (Waiting | undefined)[] = [];
+const freeTickets: number[] = [];
+
+/** Called by the addon on the event loop: the first `count` pairs of `results` are due. Never throws. */
+export function deliver(count: number): void {
+  for (let i = 0; i < count; i++) {
+    const ticket = results[2 * i] ?? 0;
+    const entry = waiting[ticket];
+    waiting[ticket] = undefined;
+    freeTickets.push(ticket);
+    entry?.settle(results[2 * i + 1] ?? 0);
+  }
+}
+
+/**
+ * Starts an asynchronous request of the addon and resolves with its errno (0 for success) when its threads are done.
+ * @param held - kept from the garbage collector until then.
+ * @param start - hands the ticket to the addon; what it throws rejects the promise.
+ */
+export function request(held: readonly object[], start: (ticket: number) => void): Promise<number> {
+  return new Promise((resolve) => {
+    const ticket = freeTickets.pop() ?? waiting.length;
+    waiting[ticket] = { settle: resolve, held };
+    try {
+      start(ticket);
+    } catch (error) {
+      waiting[ticket] = undefined;
+      freeTickets.push(ticket);
+      throw error;
+    }
+  });
+}
