@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CriClient } from './cri-client.ts';
-import { type RunningProcess, run, start } from './process.ts';
+import { type Command, type RunningProcess, run, runBy, start } from './process.ts';
 import { Scope } from './scope.ts';
 import { temporaryFolder } from './temp.ts';
 
@@ -12,7 +12,7 @@ export interface ContainerdOptions {
   /** The binary; else $SHOAL_CONTAINERD, else the one on the path. */
   readonly binary?: string;
   /** Put before the command: how a program is run in a network namespace. */
-  readonly prefix?: readonly string[];
+  readonly prefix?: Command;
 }
 
 /** A containerd with its own root, state, socket and registry configuration. */
@@ -32,6 +32,8 @@ export interface Containerd {
   kill(): Promise<void>;
   /** Digests of everything in its content store; each blob is hashed and must be what it is called. */
   verifiedContent(): Promise<readonly string[]>;
+  /** Bytes of content that it has fetched so far, those of unfinished layers included. */
+  contentBytes(): Promise<number>;
   /** What an image looks like as a root file system: path, kind, mode and content's SHA-256 of each entry. */
   rootFileSystem(image: string): Promise<readonly string[]>;
   /** Runs `ctr` in the kubelet's namespace. */
@@ -48,7 +50,7 @@ export async function startContainerd(scope: Scope, options: ContainerdOptions =
   const certsFolder = path.join(folder, 'certs.d');
   const socket = path.join(folder, 'containerd.sock');
   const configFile = path.join(folder, 'config.toml');
-  const root = path.join(folder, 'root');
+  const content = path.join(folder, 'root/io.containerd.content.v1.content');
   await Promise.all([mkdir(certsFolder), mkdir(path.join(folder, 'cni'))]);
   await writeFile(configFile, configOf(version.major, folder));
   const cri = new CriClient(scope, socket);
@@ -57,12 +59,7 @@ export async function startContainerd(scope: Scope, options: ContainerdOptions =
   let running: RunningProcess;
   const begin = async (): Promise<void> => {
     life = new Scope();
-    running = await start(life, 'containerd', [
-      ...((options.prefix ?? []) as [string, ...string[]]),
-      binary,
-      '--config',
-      configFile,
-    ]);
+    running = await start(life, 'containerd', runBy(options.prefix, [binary, '--config', configFile]));
     await running.until(async () => (await cri.version()).runtime_name === 'containerd', { what: 'its CRI socket' });
   };
   await begin();
@@ -88,7 +85,8 @@ export async function startContainerd(scope: Scope, options: ContainerdOptions =
       await running.exited;
       await begin();
     },
-    verifiedContent: () => verifiedBlobs(path.join(root, 'io.containerd.content.v1.content/blobs/sha256')),
+    verifiedContent: () => verifiedBlobs(path.join(content, 'blobs/sha256')),
+    contentBytes: () => sizeOfFiles(content),
     async rootFileSystem(image) {
       const inner = new Scope();
       try {
@@ -162,6 +160,20 @@ async function verifiedBlobs(folder: string): Promise<readonly string[]> {
     if (actual !== name) throw new Error(`containerd holds sha256:${name}, whose bytes are sha256:${actual}`);
   }
   return names.map((name) => `sha256:${name}`);
+}
+
+async function sizeOfFiles(folder: string): Promise<number> {
+  const files = await readdir(folder, { recursive: true, withFileTypes: true });
+  // A layer moves from the unfinished ones to the finished ones while this looks.
+  const sizes = files.map((file) =>
+    file.isFile()
+      ? stat(path.join(file.parentPath, file.name)).then(
+          (found) => found.size,
+          () => 0,
+        )
+      : 0,
+  );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
 
 async function listTree(root: string): Promise<readonly string[]> {

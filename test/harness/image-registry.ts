@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { access, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { type ImageName, recipes } from './images.ts';
+import { large, layered, mixed, platforms, type Recipe, tiny } from './images.ts';
 import { type Descriptor, type ImageManifest, mediaTypes, OciLayout } from './oci-layout.ts';
 import { run } from './process.ts';
 import { type RegistryOptions, type RunningRegistry, startRegistry } from './registry.ts';
@@ -13,7 +13,7 @@ const repositoryRoot = path.resolve(import.meta.dirname, '../..');
 const cacheFolder = path.join(repositoryRoot, '.cache/images');
 
 /** The images of the end-to-end tests: always the same set, so that it is built once. */
-export const e2eImages = ['layered', 'mixed', 'platforms', 'large', 'tiny'] as const satisfies readonly ImageName[];
+export const e2eImages = { layered, mixed, platforms, large, tiny };
 
 /**
  * Starts a registry that has these images, each as `<name>:v1`. They are built with umoci and pushed with skopeo the
@@ -21,7 +21,7 @@ export const e2eImages = ['layered', 'mixed', 'platforms', 'large', 'tiny'] as c
  */
 export async function startImageRegistry(
   scope: Scope,
-  images: readonly ImageName[],
+  images: Readonly<Record<string, Recipe>>,
   options: Omit<RegistryOptions, 'root'> = {},
 ): Promise<RunningRegistry> {
   const root = await registryFolder(images);
@@ -30,10 +30,12 @@ export async function startImageRegistry(
   return registry;
 }
 
-async function registryFolder(images: readonly ImageName[]): Promise<string> {
-  const sources = ['images.ts', 'seeded.ts', 'oci-layout.ts', 'image-registry.ts'];
-  const key = createHash('sha256').update(images.toSorted().join());
-  for (const source of sources) key.update(await readFile(path.join(import.meta.dirname, source)));
+async function registryFolder(images: Readonly<Record<string, Recipe>>): Promise<string> {
+  const key = createHash('sha256');
+  for (const [name, recipe] of Object.entries(images)) key.update(`${name} ${recipe.id}\n`);
+  for (const source of ['images.ts', 'layer-files.ts', 'seeded.ts', 'oci-layout.ts', 'image-registry.ts']) {
+    key.update(await readFile(path.join(import.meta.dirname, source)));
+  }
   const folder = path.join(cacheFolder, key.digest('hex').slice(0, 16));
   if (await exists(folder)) return folder;
 
@@ -45,7 +47,7 @@ async function registryFolder(images: readonly ImageName[]): Promise<string> {
     scope.defer(() => rm(unfinished, { recursive: true, force: true }));
     const registry = await startRegistry({ root: unfinished });
     scope.defer(() => registry.stop());
-    for (const name of images) await buildAndPush(registry, name);
+    for (const [name, recipe] of Object.entries(images)) await buildAndPush(registry, name, recipe);
     await registry.stop();
     await rename(unfinished, folder).catch(async (error: unknown) => {
       // Somebody else was faster.
@@ -57,11 +59,11 @@ async function registryFolder(images: readonly ImageName[]): Promise<string> {
   }
 }
 
-async function buildAndPush(registry: RunningRegistry, name: ImageName): Promise<void> {
+async function buildAndPush(registry: RunningRegistry, name: string, recipe: Recipe): Promise<void> {
   const scope = new Scope();
   try {
     const layout = new OciLayout(path.join(await temporaryFolder(scope, 'layout'), name));
-    await recipes[name](layout);
+    await recipe.build(layout);
     const target = `docker://${registry.host}/${name}:v1`;
     const options = ['--all', '--preserve-digests', '--dest-tls-verify=false'];
     await run(['skopeo', 'copy', ...options, `oci:${layout.folder}:v1`, target]);

@@ -18,6 +18,14 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** A program and its arguments. */
+export type Command = readonly [string, ...string[]];
+
+/** The command, run by another one that takes it as its last arguments: in a network namespace, say. */
+export function runBy(prefix: Command | undefined, command: Command): Command {
+  return prefix === undefined ? command : [...prefix, ...command];
+}
+
 export interface ProcessOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
@@ -113,7 +121,7 @@ export class RunningProcess {
 export async function start(
   scope: Scope,
   name: string,
-  command: readonly [string, ...string[]],
+  command: Command,
   options: ProcessOptions = {},
 ): Promise<RunningProcess> {
   const [program, ...args] = command;
@@ -141,7 +149,7 @@ export interface RunResult extends Exit {
 }
 
 /** Runs a program to its end and gives what it said, whatever its exit code. */
-export async function runAnyway(command: readonly [string, ...string[]], options: RunOptions = {}): Promise<RunResult> {
+export async function runAnyway(command: Command, options: RunOptions = {}): Promise<RunResult> {
   const [program, ...args] = command;
   const child = spawn(program, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -167,7 +175,7 @@ export async function runAnyway(command: readonly [string, ...string[]], options
 }
 
 /** Runs a program to its end; rejects with what it said when it fails. Gives its standard output. */
-export async function run(command: readonly [string, ...string[]], options: RunOptions = {}): Promise<string> {
+export async function run(command: Command, options: RunOptions = {}): Promise<string> {
   const result = await runAnyway(command, options);
   if (result.code !== 0) {
     const how = result.signal === null ? `exit code ${result.code}` : `signal ${result.signal}`;

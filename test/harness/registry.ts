@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
+import { type Command, runBy } from './process.ts';
 
 /** Who may use the registry. */
 export type RegistryAuth =
@@ -27,6 +28,8 @@ export interface RegistryOptions {
   readonly tls?: { readonly certificateFile: string; readonly keyFile: string };
   /** Where the content is; a new folder by default. A folder given here survives `stop`. */
   readonly root?: string;
+  /** Put before the command: how a program is run in a network namespace. */
+  readonly prefix?: Command;
 }
 
 /** One answered request, from the registry's own log. */
@@ -73,7 +76,8 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Runn
   // JSON is YAML.
   await writeFile(configFile, JSON.stringify(await configuration(options, root, work)));
 
-  const child = spawn('docker-registry', ['serve', configFile], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const [program, ...args] = runBy(options.prefix, ['docker-registry', 'serve', configFile]);
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const killAtExit = () => child.kill('SIGKILL');
   process.once('exit', killAtExit);
 

@@ -11,6 +11,7 @@ export interface RelayRequest {
   readonly query: URLSearchParams;
   readonly range: string | undefined;
   readonly authorization: string | undefined;
+  readonly userAgent: string;
   /** What the path asks for, when it is a blob or a manifest. */
   readonly kind: 'blob' | 'manifest' | 'other';
   /** The tag or digest at the path's end. */
@@ -128,6 +129,7 @@ function parse(incoming: IncomingMessage): RelayRequest {
     query: url.searchParams,
     range: incoming.headers.range,
     authorization: incoming.headers.authorization,
+    userAgent: incoming.headers['user-agent'] ?? '',
     kind: found?.[1] === 'blobs' ? 'blob' : found?.[1] === 'manifests' ? 'manifest' : 'other',
     reference: found?.[2] ?? '',
   };

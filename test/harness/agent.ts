@@ -1,0 +1,170 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Containerd } from './containerd.ts';
+import { CriClient } from './cri-client.ts';
+import { freePort } from './ports.ts';
+import {
+  type Command,
+  childrenOf,
+  peakMemory,
+  type RunningProcess,
+  type RunResult,
+  runAnyway,
+  runBy,
+  start,
+} from './process.ts';
+import { Scope } from './scope.ts';
+import { temporaryFolder } from './temp.ts';
+
+const MiB = 1024 * 1024;
+const repositoryRoot = path.resolve(import.meta.dirname, '../..');
+/** The program under test: the built one when SHOAL_ENTRY names it, else the sources. */
+const entry = process.env.SHOAL_ENTRY || path.join(repositoryRoot, 'src/cli/main.ts');
+
+export interface AgentOptions {
+  /** Path of the runtime's CRI socket; of nobody's by default. */
+  readonly runtimeSocket?: string;
+  /** Bytes of the memory tier; 256 MiB by default. */
+  readonly memoryTier?: number;
+  /** Bytes of the disk tier; none by default. */
+  readonly diskTier?: number;
+  readonly logLevel?: 'info' | 'debug' | 'trace';
+  /** Seconds; the product's defaults otherwise. */
+  readonly firstByteTimeout?: number;
+  readonly stallTimeout?: number;
+  readonly pathFormSessions?: 'on' | 'off';
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Put before the command: how a program is run in a network namespace. */
+  readonly prefix?: Command;
+  /** Arguments for the engine's Node, such as a profiler's. */
+  readonly nodeOptions?: string;
+}
+
+/** One line of the agent's log. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly msg?: string; readonly name?: string };
+
+/** A `shoal agent` with its own configuration, state and mirror port. */
+export interface Agent {
+  readonly process: RunningProcess;
+  /** Path of the socket that the kubelet would be pointed at. */
+  readonly socket: string;
+  /** A kubelet's client of that socket. */
+  readonly cri: CriClient;
+  readonly mirrorUrl: string;
+  readonly configFile: string;
+  readonly stateDir: string;
+  /** Bytes of the memory tier. */
+  readonly memoryTier: number;
+  /** Everything logged so far by both processes. */
+  log(): readonly LogLine[];
+  /** Resolves with the first line that matches, logged before or after the call. */
+  logged(matches: (line: LogLine) => boolean, what: string): Promise<LogLine>;
+  /** The engine that runs now. */
+  enginePid(): Promise<number>;
+  /** The engine's largest resident memory so far, in bytes. */
+  enginePeakMemory(): Promise<number>;
+  /** Runs another `shoal` command with this agent's configuration. */
+  shoal(...args: string[]): Promise<RunResult>;
+  /** Stops it and starts it again: the memory tier is empty then. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts an agent and waits until its engine is ready. */
+export async function startAgent(scope: Scope, options: AgentOptions = {}): Promise<Agent> {
+  const folder = await temporaryFolder(scope, 'agent');
+  const socket = path.join(folder, 'shoal.sock');
+  const stateDir = path.join(folder, 'state');
+  const configFile = path.join(folder, 'config.yaml');
+  const mirrorPort = await freePort();
+  const mirrorUrl = `http://127.0.0.1:${mirrorPort}`;
+  const memoryTier = options.memoryTier ?? 256 * MiB;
+  await writeFile(
+    configFile,
+    // JSON is YAML.
+    JSON.stringify({
+      listen: socket,
+      runtimeEndpoint: `unix://${options.runtimeSocket ?? path.join(folder, 'no-runtime.sock')}`,
+      stateDir,
+      runDir: path.join(folder, 'run'),
+      log: { level: options.logLevel ?? 'info' },
+      mirror: {
+        port: mirrorPort,
+        ...(options.firstByteTimeout === undefined ? {} : { firstByteTimeout: options.firstByteTimeout }),
+        ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
+        ...(options.pathFormSessions === undefined ? {} : { pathFormSessions: options.pathFormSessions }),
+      },
+      p2p: { v2: { cache: cacheConfig(memoryTier, options.diskTier) } },
+    }),
+  );
+  const cri = new CriClient(scope, socket);
+
+  let life = new Scope();
+  let running: RunningProcess;
+  const begin = async (): Promise<void> => {
+    life = new Scope();
+    const command = runBy(options.prefix, [process.execPath, entry, 'agent', '--config', configFile]);
+    running = await start(life, 'shoal agent', command, {
+      env: { NODE_OPTIONS: options.nodeOptions, ...options.env },
+      graceMs: 10_000,
+    });
+    await running.until(() => logOf(running).some((line) => line.msg === 'engine ready'), { what: 'a ready engine' });
+  };
+  const stop = (): Promise<void> => life.close();
+  await begin();
+  scope.defer(stop);
+
+  const enginePid = async (): Promise<number> =>
+    await running.until(async () => (await childrenOf(running.pid))[0], { what: 'an engine' });
+  return {
+    get process() {
+      return running;
+    },
+    socket,
+    cri,
+    mirrorUrl,
+    configFile,
+    stateDir,
+    memoryTier,
+    log: () => logOf(running),
+    logged: (matches, what) => running.until(() => logOf(running).find(matches), { what }),
+    enginePid,
+    enginePeakMemory: async () => peakMemory(await enginePid()),
+    shoal: (...args) => runAnyway([process.execPath, entry, ...args, '--config', configFile]),
+    async restart() {
+      await stop();
+      await begin();
+    },
+    stop,
+  };
+}
+
+/** Makes a containerd ask the agent's mirror first, as the node bootstrap does. Gives what the command said. */
+export async function configureRuntime(agent: Agent, containerd: Containerd, ...options: string[]): Promise<string> {
+  const where = ['--containerd-config', containerd.configFile];
+  const { code, stdout, stderr } = await agent.shoal(
+    ...['runtime', 'configure', '--runtime', 'containerd', ...where, ...options],
+  );
+  if (code !== 0) throw new Error(`shoal runtime configure: exit code ${code}\n${stderr}${stdout}`);
+  return stdout;
+}
+
+function cacheConfig(memoryTier: number, diskTier: number | undefined): object {
+  const memoryCacheCapacityGB = memoryTier / (1024 * MiB);
+  return diskTier === undefined
+    ? { mode: 'memory', optionBlockSize: memoryTier, memoryCacheCapacityGB }
+    : { mode: 'disk', capacity: diskTier, optionBlockSize: memoryTier, memoryCacheCapacityGB };
+}
+
+function logOf(process: RunningProcess): readonly LogLine[] {
+  const lines: LogLine[] = [];
+  for (const text of process.output.split('\n')) {
+    if (!text.startsWith('{')) continue;
+    try {
+      lines.push(JSON.parse(text) as LogLine);
+    } catch {
+      // The last line may not be whole yet.
+    }
+  }
+  return lines;
+}
