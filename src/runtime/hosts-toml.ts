@@ -41,9 +41,12 @@ export function addMirror(file: string, text: string, block: MirrorBlock, origin
     );
   }
   const lines = blockLines(block);
-  // The block has to stand behind the file's own top-level keys and before its first table. A line that starts with a
-  // bracket may also be part of a list or of a text over several lines: the first place that proves right is taken.
-  for (const place of [...text.matchAll(/^[ \t]*\[/gm)].map(({ index }) => index).concat(text.length)) {
+  // The block has to stand behind the file's own top-level keys and before its first table and that table's comment. A
+  // line that starts with a bracket may also be part of a list or of a text over several lines: the first place that
+  // proves right is taken.
+  for (const place of [...text.matchAll(/^(?:[ \t]*#[^\n]*\n)*[ \t]*\[/gm)]
+    .map(({ index }) => index)
+    .concat(text.length)) {
     const newline = place > 0 && text[place - 1] !== '\n';
     const begin = [beginMark, ...originWords(origin), ...(newline ? ['newline'] : [])].join(' ');
     const merged = `${text.slice(0, place)}${newline ? '\n' : ''}${begin}\n${lines}${endMark}${text.slice(place)}`;
