@@ -32,7 +32,7 @@ describe('containerd, when its mirror', () => {
 
   beforeEach(async () => {
     own = new Scope();
-    containerd = await startContainerd(own);
+    containerd = await startContainerd(own, { collectsByItself: false });
     mirror = await startRelay(own, registry.url);
     origin = await startRelay(own, registry.url);
     image = `${origin.host}/mixed:v1`;

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { containerdConfig } from './containerd-config.ts';
 import { CriClient } from './cri-client.ts';
 import { type Command, type RunningProcess, run, runBy, start } from './process.ts';
 import { Scope } from './scope.ts';
@@ -13,6 +14,11 @@ export interface ContainerdOptions {
   readonly binary?: string;
   /** Put before the command: how a program is run in a network namespace. */
   readonly prefix?: Command;
+  /**
+   * False: garbage goes only when an image is removed. By default containerd also collects after a hundred changes,
+   * which takes a broken download along at a moment that no test can know.
+   */
+  readonly collectsByItself?: false;
 }
 
 /** A containerd with its own root, state, socket and registry configuration. */
@@ -52,7 +58,7 @@ export async function startContainerd(scope: Scope, options: ContainerdOptions =
   const configFile = path.join(folder, 'config.toml');
   const content = path.join(folder, 'root/io.containerd.content.v1.content');
   await Promise.all([mkdir(certsFolder), mkdir(path.join(folder, 'cni'))]);
-  await writeFile(configFile, configOf(version.major, folder));
+  await writeFile(configFile, containerdConfig(version.major, folder, options.collectsByItself ?? true));
   const cri = new CriClient(scope, socket);
 
   let life = new Scope();
@@ -108,47 +114,6 @@ async function versionOf(binary: string): Promise<Containerd['version']> {
   const found = /\sv?(\d+)\.(\d+)\.\d/.exec(text);
   if (found === null) throw new Error(`${binary} --version says ${JSON.stringify(text)}: no version found in it`);
   return { major: Number(found[1]), minor: Number(found[2]) };
-}
-
-/**
- * The smallest configuration that pulls: nothing on the machine is shared with another containerd. Version 2 of the
- * format is containerd 1.x', version 3 that of 2.x, which split the CRI plugin.
- */
-function configOf(major: number, folder: string): string {
-  const common = `
-root = "${folder}/root"
-state = "${folder}/state"
-# These write outside of the root, or need a host that is set up for them.
-disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing"]
-[grpc]
-  address = "${folder}/containerd.sock"
-[ttrpc]
-  address = "${folder}/ttrpc.sock"
-`;
-  if (major < 2) {
-    return `version = 2${common}
-[plugins."io.containerd.grpc.v1.cri"]
-  stream_server_port = "0"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "overlayfs"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "${folder}/cni"
-    conf_dir = "${folder}/cni"
-  [plugins."io.containerd.grpc.v1.cri".registry]
-    config_path = "${folder}/certs.d"
-`;
-  }
-  return `version = 3${common}
-[plugins."io.containerd.grpc.v1.cri"]
-  stream_server_port = "0"
-[plugins."io.containerd.cri.v1.images"]
-  snapshotter = "overlayfs"
-  [plugins."io.containerd.cri.v1.images".registry]
-    config_path = "${folder}/certs.d"
-[plugins."io.containerd.cri.v1.runtime".cni]
-  bin_dir = "${folder}/cni"
-  conf_dir = "${folder}/cni"
-`;
 }
 
 async function verifiedBlobs(folder: string): Promise<readonly string[]> {

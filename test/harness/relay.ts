@@ -39,6 +39,8 @@ export interface RelayedRequest extends RelayRequest {
   status: number | undefined;
   /** Bytes of body that were sent to the client. */
   sent: number;
+  /** The answer is out, or somebody went away. */
+  ended: boolean;
 }
 
 /**
@@ -51,7 +53,7 @@ export class Relay {
   rule: Rule | undefined;
   /** `127.0.0.1:port`, as it stands in image references. */
   readonly host: string;
-  readonly #held = new Set<() => void>();
+  readonly #waiting = new Set<() => void>();
 
   constructor(host: string) {
     this.host = host;
@@ -86,14 +88,21 @@ export class Relay {
     const there = (): boolean =>
       this.requests.some((request) => request.status !== undefined && request.sent >= bytes && matches(request));
     while (!there()) {
-      await new Promise<void>((resolve) => this.#held.add(resolve));
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
+  /** Resolves when no request is under way. */
+  async idle(): Promise<void> {
+    while (this.requests.some((request) => !request.ended)) {
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
   }
 
   /** Called by the server when a request moved on. */
   progressed(): void {
-    for (const wake of this.#held) wake();
-    this.#held.clear();
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
   }
 
   #sum(counts: (request: RelayedRequest) => boolean): number {
@@ -143,8 +152,12 @@ async function serve(
   response: ServerResponse,
 ): Promise<void> {
   const request = parse(incoming);
-  const record: RelayedRequest = { ...request, status: undefined, sent: 0 };
+  const record: RelayedRequest = { ...request, status: undefined, sent: 0, ended: false };
   relay.requests.push(record);
+  response.on('close', () => {
+    record.ended = true;
+    relay.progressed();
+  });
   const misbehaviour = relay.rule?.(request);
   if (misbehaviour?.kind === 'silent') return;
   if (misbehaviour?.kind === 'status') {
