@@ -2,8 +2,8 @@
 export type StoreErrorKind =
   /** The store was closed. */
   | 'closed'
-  /** The piece does not fit: a length of 0, above 4 MiB, or above the memory tier. */
-  | 'length'
+  /** Nothing that can be a piece: a length of 0, above 4 MiB or above the memory tier; an index or digest out of bounds. */
+  | 'piece'
   /** Memory mode found too little free memory at start. */
   | 'memory'
   /** Another process uses the directory. */

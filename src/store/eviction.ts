@@ -165,6 +165,11 @@ export class S3Fifo<Item extends Evictable> {
     return item.queue === this.#main;
   }
 
+  /** How many items there are. */
+  get length(): number {
+    return this.#probation.length + this.#main.length;
+  }
+
   /** Everything, the probation queue first, each queue from its oldest on: inserting in this order restores the order. */
   *items(): Generator<Item> {
     for (const queue of [this.#probation, this.#main]) {

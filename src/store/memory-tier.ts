@@ -1,9 +1,8 @@
 import type { Arena } from '../native/types.ts';
-import { BuddyAllocator } from './buddy.ts';
+import type { Run } from './buddy.ts';
 import { closedError } from './errors.ts';
-import { Evictable, S3Fifo } from './eviction.ts';
+import { Placed, Space } from './space.ts';
 import { WaitingLine } from './waiting-line.ts';
-import { cheapestWindow } from './window.ts';
 
 /** What memory is wanted for. Writers are held back while too much is unwritten, readers are not. */
 export type Purpose = 'write' | 'read';
@@ -12,9 +11,7 @@ export type Purpose = 'write' | 'read';
  * A run of arena blocks that holds one piece. It is held, and neither evicted nor reused, while it is pinned (being read
  * or filled) or dirty (not on the disk yet).
  */
-export class Frame<Owner> extends Evictable {
-  readonly at: number;
-  readonly blocks: number;
+export class Frame<Owner> extends Placed {
   /** Exactly the piece's bytes. */
   readonly buffer: Buffer;
   readonly purpose: Purpose;
@@ -24,10 +21,8 @@ export class Frame<Owner> extends Evictable {
   pins = 1;
   dirty = false;
 
-  constructor(id: string, bytes: number, at: number, blocks: number, buffer: Buffer, purpose: Purpose) {
-    super(id, bytes);
-    this.at = at;
-    this.blocks = blocks;
+  constructor(id: string, run: Run, blockSize: number, buffer: Buffer, purpose: Purpose) {
+    super(id, run, blockSize);
     this.buffer = buffer;
     this.purpose = purpose;
   }
@@ -53,6 +48,7 @@ export interface MemoryTierOptions<Owner> {
   readonly now: () => number;
 }
 
+const pageSize = 4096;
 const idleMs = 30_000;
 
 /**
@@ -63,10 +59,7 @@ const idleMs = 30_000;
 export class MemoryTier<Owner> {
   readonly capacity: number;
   readonly #options: MemoryTierOptions<Owner>;
-  readonly #buddy: BuddyAllocator;
-  readonly #order: S3Fifo<Frame<Owner>>;
-  /** The frame that has a block. */
-  readonly #frames: (Frame<Owner> | undefined)[];
+  readonly #space: Space<Frame<Owner>>;
   readonly #line: WaitingLine<Purpose, Frame<Owner>>;
   #evictable = 0;
   #pinned = 0;
@@ -82,19 +75,20 @@ export class MemoryTier<Owner> {
 
   constructor(options: MemoryTierOptions<Owner>) {
     this.#options = options;
-    const { arena, blockSize, largestPiece } = options;
-    const blocks = Math.floor(arena.capacity / blockSize);
-    this.capacity = blocks * blockSize;
-    this.#buddy = new BuddyAllocator(blocks, largestPiece / blockSize);
-    this.#order = new S3Fifo({ ...options, capacity: this.capacity }, (frame) => frame.held);
-    this.#frames = new Array(blocks).fill(undefined);
-    this.#touched = new Uint8Array(blocks);
+    this.#space = new Space({
+      ...options,
+      capacity: options.arena.capacity,
+      isHeld: (frame) => frame.held,
+      evict: (frame) => this.#evict(frame),
+    });
+    this.capacity = this.#space.capacity;
+    this.#touched = new Uint8Array(this.capacity / options.blockSize);
     this.#line = new WaitingLine(['write', 'read'], (id, length, purpose) => this.#take(id, length, purpose));
   }
 
   get usage(): { used: number; pinned: number; dirty: number; evictions: number } {
     return {
-      used: this.capacity - this.#buddy.free * this.#options.blockSize,
+      used: this.capacity - this.#space.free,
       pinned: this.#pinned,
       dirty: this.#dirty,
       evictions: this.#evictions,
@@ -115,7 +109,7 @@ export class MemoryTier<Owner> {
     frame.stage = 'published';
     frame.dirty = dirty;
     this.#account(frame, 1);
-    this.#order.insert(frame, this.#options.now());
+    this.#space.order.insert(frame, this.#options.now());
     this.#line.serve();
   }
 
@@ -144,18 +138,24 @@ export class MemoryTier<Owner> {
     this.#settle(frame);
   }
 
+  /** The frame's memory in whole pages, as a device wants it; what is beyond the piece is undefined. */
+  pages(frame: Frame<Owner>): Buffer {
+    const length = Math.ceil(frame.buffer.length / pageSize) * pageSize;
+    return this.#options.arena.view(frame.at * this.#options.blockSize, length);
+  }
+
   /** Counts a use of the frame. */
   touch(frame: Frame<Owner>): void {
-    this.#order.touch(frame, this.#options.now());
+    this.#space.order.touch(frame, this.#options.now());
   }
 
   /** Takes the frame from its owner, or ends its filling; its memory is free as soon as it is not held. */
   detach(frame: Frame<Owner>): void {
     if (frame.stage === 'detached') return;
     this.#account(frame, -1);
-    this.#order.remove(frame);
     frame.owner = undefined;
     frame.stage = 'detached';
+    this.#space.order.remove(frame);
     this.#account(frame, 1);
     this.#settle(frame);
   }
@@ -188,40 +188,25 @@ export class MemoryTier<Owner> {
   }
 
   #free(frame: Frame<Owner>): void {
-    this.#buddy.release(frame.at, frame.blocks);
-    this.#frames.fill(undefined, frame.at, frame.at + frame.blocks);
+    this.#space.release(frame);
     if (!this.#closed) this.#idleTimer ??= setInterval(() => this.#giveBackWhenIdle(), idleMs).unref();
   }
 
   /** A frame, if there is room for it or room can be made; the waiting line asks again when something was freed. */
   #take(id: string, length: number, purpose: Purpose): Frame<Owner> | 'not-now' | 'not-this-purpose' {
     const { arena, blockSize, writeLimit } = this.#options;
-    const blocks = Math.ceil(length / blockSize);
-    const bytes = blocks * blockSize;
+    const count = this.#space.blocksFor(length);
+    const bytes = count * blockSize;
     if (purpose === 'write' && this.#unwritten > 0 && this.#unwritten + bytes > writeLimit) return 'not-this-purpose';
-    const at = this.#makeRoom(blocks);
-    if (at === undefined) return 'not-now';
-    this.#touched.fill(1, at, at + blocks);
-    const frame = new Frame<Owner>(id, bytes, at, blocks, arena.view(at * blockSize, length), purpose);
-    this.#frames.fill(frame, at, at + blocks);
+    // Without this look ahead everyone who waits would cost a walk over all that is held.
+    if (this.#space.free + this.#evictable < bytes) return 'not-now';
+    const run = this.#space.allocate(count);
+    if (!run) return 'not-now';
+    this.#touched.fill(1, run.at, run.at + count);
+    const frame = new Frame<Owner>(id, run, blockSize, arena.view(run.at * blockSize, length), purpose);
+    this.#space.hold(frame);
     this.#account(frame, 1);
     return frame;
-  }
-
-  #makeRoom(blocks: number): number | undefined {
-    const { blockSize } = this.#options;
-    if (this.#buddy.free * blockSize + this.#evictable < blocks * blockSize) return undefined;
-    for (;;) {
-      const at = this.#buddy.allocate(blocks);
-      if (at !== undefined) return at;
-      // Twice the room and still no run: what is free lies scattered, and more evictions in order would waste the cache.
-      const frame = this.#buddy.free < 2 * blocks ? this.#order.evict() : undefined;
-      if (frame) this.#evict(frame);
-      else break;
-    }
-    const window = cheapestWindow(this.#frames, blocks, (frame) => (frame.held ? undefined : this.#order.worth(frame)));
-    for (const frame of window ?? []) this.#evict(frame);
-    return this.#buddy.allocate(blocks);
   }
 
   #evict(frame: Frame<Owner>): void {
@@ -239,7 +224,7 @@ export class MemoryTier<Owner> {
     clearInterval(this.#idleTimer);
     this.#idleTimer = undefined;
     const { arena, blockSize } = this.#options;
-    for (const { at, count } of this.#buddy.freeRuns()) {
+    for (const { at, count } of this.#space.freeRuns()) {
       if (!this.#touched.subarray(at, at + count).includes(1)) continue;
       arena.discard(at * blockSize, count * blockSize);
       this.#touched.fill(0, at, at + count);

@@ -1,15 +1,18 @@
 import type { Arena } from '../native/types.ts';
+import { type DiskClient, DiskTier, type DiskTierOptions } from './disk-tier.ts';
 import { closedError, StoreError } from './errors.ts';
+import { longestDigest, type PutRecord } from './journal-format.ts';
+import { Load } from './load.ts';
 import { type Frame, MemoryTier } from './memory-tier.ts';
 import { Piece, pieceId } from './piece.ts';
 import { PieceTable } from './piece-table.ts';
 import type { PieceKey, PieceStore, PieceWriter, PinnedPiece, StoreStat, Tier } from './types.ts';
 
-export const largestPiece = 4 * 1024 * 1024;
+const longestPiece = 4 * 1024 * 1024;
 
 /**
- * Newcomers' share of the tier that holds the cache, and how much of it a reader may run ahead: what came within the share is
- * not evicted, so the rest of it is room for other readers.
+ * Newcomers' share of a tier. What came within it is not evicted, so a reader may run ahead by a part of it: a half of the
+ * disk tier's, all of the memory tier's.
  */
 const probation = 0.5;
 /** Seconds in which a piece's uses count as one: longer than most pulls. */
@@ -23,41 +26,47 @@ export interface StoreOptions {
   readonly ttl?: number;
   /** Seconds since the epoch. */
   readonly now: () => number;
+  /** Absent in memory mode. */
+  readonly disk?: Omit<DiskTierOptions, 'blockSize' | 'largestPiece' | 'probation' | 'correlated' | 'now'>;
 }
 
-/** The piece store: what is known of each piece, in which tier it is, and who reads it. See `PieceStore` for the promises. */
+/** The piece store: which pieces there are, in which tier, and who reads them. See `PieceStore` for the promises. */
 export class Store implements PieceStore {
   readonly readAheadBytes: number;
   readonly #options: StoreOptions;
   readonly #table = new PieceTable();
   readonly #memory: MemoryTier<Piece>;
-  #memoryHits = 0;
+  readonly #disk: DiskTier | undefined;
+  readonly #hits = { memory: 0, disk: 0 };
   #misses = 0;
   #closed = false;
 
   constructor(options: StoreOptions) {
     this.#options = options;
+    const { arena, blockSize, now, disk } = options;
+    const common = { blockSize, now, probation, correlated, largestPiece: Math.max(longestPiece, blockSize) };
     this.#memory = new MemoryTier<Piece>({
-      ...options,
-      largestPiece: Math.max(largestPiece, options.blockSize),
-      probation,
-      correlated,
-      writeLimit: options.arena.capacity,
+      ...common,
+      arena,
+      // What is left is for reads from the disk: they go on while the disk is behind with writing.
+      writeLimit: disk ? arena.capacity * 0.75 : arena.capacity,
       onEvict: (piece) => {
         piece.frame = undefined;
-        this.#table.remove(piece);
+        if (!piece.extent) this.#table.remove(piece);
       },
     });
-    this.readAheadBytes = this.#memory.capacity * probation;
+    this.#disk = disk && new DiskTier({ ...common, ...disk }, this.#diskClient());
+    this.readAheadBytes = disk ? disk.capacity / 4 : this.#memory.capacity * probation;
+  }
+
+  /** Opens the disk tier. Rejects only where another process has its directory. */
+  async start(): Promise<void> {
+    await this.#disk?.start();
   }
 
   async reserve(key: PieceKey, length: number, signal?: AbortSignal): Promise<PieceWriter> {
-    const most = Math.min(largestPiece, this.#memory.capacity);
-    if (!Number.isInteger(length) || length < 1 || length > most) {
-      throw new StoreError('length', `a piece has 1 to ${most} bytes, not ${length}`);
-    }
-    const id = pieceId(key.digest, key.index);
-    const frame = await this.#memory.acquire(id, length, 'write', signal);
+    this.#check(key, length);
+    const frame = await this.#memory.acquire(pieceId(key.digest, key.index), length, 'write', signal);
     let ended = false;
     const end = () => {
       if (ended) throw new Error('the piece writer was ended before');
@@ -71,8 +80,7 @@ export class Store implements PieceStore {
       },
       abort: () => {
         end();
-        this.#memory.detach(frame);
-        this.#memory.unpin(frame);
+        this.#giveBack(frame);
       },
     };
   }
@@ -81,13 +89,20 @@ export class Store implements PieceStore {
     if (this.#closed) return Promise.reject(closedError());
     if (signal?.aborted) return Promise.reject(signal.reason);
     const piece = this.#find(key);
-    if (piece?.frame) {
-      this.#memoryHits += 1;
-      this.#memory.touch(piece.frame);
-      return Promise.resolve(this.#pin(piece.frame, piece.crc32c, 'memory'));
+    if (!piece) {
+      this.#misses += 1;
+      return Promise.resolve(undefined);
     }
-    this.#misses += 1;
-    return Promise.resolve(undefined);
+    if (piece.extent) this.#disk?.touch(piece.extent);
+    if (piece.frame) {
+      this.#memory.touch(piece.frame);
+      return Promise.resolve(this.#hit(piece.frame, piece.crc32c, 'memory'));
+    }
+    if (!piece.load || piece.load.abandoned.aborted) {
+      piece.load = new Load();
+      void this.#load(piece, piece.load);
+    }
+    return piece.load.wait(signal);
   }
 
   has(key: PieceKey): boolean {
@@ -104,68 +119,171 @@ export class Store implements PieceStore {
 
   markVerified(digest: string): void {
     const blob = this.#table.blob(digest);
-    if (blob && !blob.broken) blob.verified = true;
+    if (!blob || blob.broken) return;
+    blob.verified = true;
+    this.#disk?.noteVerified(blob);
   }
 
   stat(): StoreStat {
     const { used, pinned, dirty, evictions } = this.#memory.usage;
+    const disk = this.#disk;
     return {
-      mode: 'memory',
+      mode: disk ? 'disk' : 'memory',
       memory: { used, capacity: this.#memory.capacity, pinned, dirty },
+      ...(disk ? { disk: disk.usage } : {}),
       pieces: this.#table.pieces,
       blobs: this.#table.blobs,
-      hits: { memory: this.#memoryHits, disk: 0 },
+      hits: { ...this.#hits },
       misses: this.#misses,
-      evictions,
-      corrupt: 0,
+      evictions: disk ? disk.counters.evictions : evictions,
+      corrupt: disk?.counters.corrupt ?? 0,
     };
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#disk?.close();
     for (const piece of this.#table) this.#forget(piece);
     this.#memory.close();
   }
 
+  #check(key: PieceKey, length: number): void {
+    const most = Math.min(longestPiece, this.#memory.capacity);
+    if (!Number.isInteger(length) || length < 1 || length > most) {
+      throw new StoreError('piece', `a piece has 1 to ${most} bytes, not ${length}`);
+    }
+    if (!Number.isInteger(key.index) || key.index < 0 || key.index > 0xffffffff) {
+      throw new StoreError('piece', `a piece's index is a number from 0 to 2^32 - 1, not ${key.index}`);
+    }
+    if (key.digest.length > longestDigest) {
+      throw new StoreError('piece', `a digest has at most ${longestDigest} characters, not ${key.digest.length}`);
+    }
+  }
+
   #commit(key: PieceKey, frame: Frame<Piece>, crc32c: number): PinnedPiece {
-    const length = frame.buffer.length;
-    const present = this.#find(key);
-    if (present?.frame && present.length === length && present.crc32c === crc32c) {
-      // Somebody else was faster: one copy is enough.
+    if (this.#closed) {
       this.#memory.detach(frame);
-      this.#memory.unpin(frame);
-      return this.#pin(present.frame, crc32c, 'memory');
+      return this.#pinned(frame, crc32c, 'memory');
     }
-    if (present) this.#forget(present);
-    if (this.#closed) this.#memory.detach(frame);
+    const length = frame.buffer.length;
+    // Also one that a degraded disk keeps from `get`.
+    let piece = this.#find(key) ?? this.#table.find(key);
+    if (piece && (piece.length !== length || piece.crc32c !== crc32c)) {
+      this.#forget(piece);
+      piece = undefined;
+    }
+    if (piece?.frame) {
+      // Somebody else was faster: one copy is enough.
+      this.#giveBack(frame);
+      this.#memory.pin(piece.frame);
+      return this.#pinned(piece.frame, crc32c, 'memory');
+    }
+    // The disk has it: these bytes have the same checksum, but they are not the ones that were hashed.
+    if (piece) piece.blob.breakUp();
     else {
-      const piece = new Piece(this.#table.blobFor(key.digest), key.index, length, crc32c, this.#options.now());
-      piece.frame = frame;
+      piece = new Piece(this.#table.blobFor(key.digest), key.index, length, crc32c, this.#options.now());
       this.#table.add(piece);
-      this.#memory.publish(frame, piece, false);
     }
+    this.#install(piece, frame);
     return this.#pinned(frame, crc32c, 'memory');
   }
 
-  /** The piece, unless it is not there or too old. */
+  /** The piece's bytes are in memory from now on, and on their way to the disk if they are not there. */
+  #install(piece: Piece, frame: Frame<Piece>): void {
+    const write = this.#disk?.usable === true && !piece.extent;
+    piece.frame = frame;
+    this.#memory.publish(frame, piece, write);
+    if (write) this.#disk?.write(piece);
+  }
+
+  /** Reads the piece from the disk into memory, for all who wait for it. */
+  async #load(piece: Piece, load: Load): Promise<void> {
+    let frame: Frame<Piece>;
+    try {
+      frame = await this.#memory.acquire(piece.id, piece.length, 'read', load.abandoned);
+    } catch (error) {
+      if (piece.load === load) piece.load = undefined;
+      load.fail(error);
+      return;
+    }
+    const sound = (await this.#disk?.read(piece, frame)) ?? false;
+    if (piece.load === load) piece.load = undefined;
+    if (!sound && !piece.frame) this.#forget(piece);
+    // Somebody may have committed the same piece meanwhile.
+    if (piece.gone || piece.frame) this.#giveBack(frame);
+    else this.#install(piece, frame);
+    const found = piece.frame;
+    if (found) load.succeed(() => this.#hit(found, piece.crc32c, 'disk'));
+    else {
+      this.#misses += 1;
+      load.succeed(() => undefined);
+    }
+    if (found === frame) this.#memory.unpin(frame);
+  }
+
+  /** The piece, if `get` would find it now. */
   #find(key: PieceKey): Piece | undefined {
     const piece = this.#table.find(key);
-    const { ttl, now } = this.#options;
-    if (piece && ttl !== undefined && now() - piece.storedAt >= ttl) {
+    if (!piece) return undefined;
+    if (this.#isExpired(piece.storedAt)) {
       this.#forget(piece);
       return undefined;
     }
-    return piece;
+    return piece.frame || this.#disk?.usable ? piece : undefined;
+  }
+
+  #isExpired(storedAt: number): boolean {
+    const { ttl, now } = this.#options;
+    return ttl !== undefined && now() - storedAt >= ttl;
   }
 
   #forget(piece: Piece): void {
     this.#table.remove(piece);
-    if (piece.frame) this.#memory.detach(piece.frame);
+    this.#disk?.forget(piece);
+    const { frame } = piece;
     piece.frame = undefined;
+    if (frame) this.#memory.detach(frame);
   }
 
-  #pin(frame: Frame<Piece>, crc32c: number, tier: Tier): PinnedPiece {
+  #diskClient(): DiskClient {
+    return {
+      pages: (frame) => this.#memory.pages(frame),
+      settled: (frame) => this.#memory.setDirty(frame, false),
+      lost: (piece) => {
+        if (!piece.frame) this.#table.remove(piece);
+      },
+      found: (record) => this.#found(record),
+      foundVerified: (digest) => {
+        const blob = this.#table.blob(digest);
+        if (blob && !blob.broken) blob.verified = true;
+      },
+      ready: () => {
+        for (const piece of this.#table) {
+          if (!piece.frame || piece.extent || piece.frame.dirty) continue;
+          this.#memory.setDirty(piece.frame, true);
+          this.#disk?.write(piece);
+        }
+      },
+    };
+  }
+
+  #found(record: PutRecord): Piece | undefined {
+    if (this.#table.find(record) || this.#isExpired(record.storedAt)) return undefined;
+    const { digest, index, length, crc32c, storedAt } = record;
+    const piece = new Piece(this.#table.blobFor(digest), index, length, crc32c, storedAt);
+    this.#table.add(piece);
+    return piece;
+  }
+
+  /** Ends a frame that came to nothing, or is not needed. */
+  #giveBack(frame: Frame<Piece>): void {
+    this.#memory.detach(frame);
+    this.#memory.unpin(frame);
+  }
+
+  #hit(frame: Frame<Piece>, crc32c: number, tier: Tier): PinnedPiece {
+    this.#hits[tier] += 1;
     this.#memory.pin(frame);
     return this.#pinned(frame, crc32c, tier);
   }

@@ -39,8 +39,8 @@ export class PieceTable {
     const { blob } = piece;
     if (blob.pieces.get(piece.index) !== piece) return;
     blob.pieces.delete(piece.index);
-    blob.verified = false;
-    blob.broken = true;
+    blob.breakUp();
+    piece.gone = true;
     this.#pieces -= 1;
     if (blob.pieces.size === 0) this.#blobs.delete(blob.digest);
   }

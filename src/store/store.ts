@@ -2,24 +2,30 @@ import type { CacheConfig } from '../config/schema.ts';
 import type { Native } from '../native/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { Store } from './piece-store.ts';
-import type { PieceStore } from './types.ts';
 
 export interface CreateOptions {
   readonly config: CacheConfig;
   /** Where the disk tier lives; not touched in memory mode. */
   readonly directory: string;
-  readonly native: Pick<Native, 'createArena'>;
+  readonly native: Pick<Native, 'createArena' | 'crc32c' | 'openBlockDevice'>;
   readonly log: Logger;
   /** Seconds since the epoch; the system's clock by default. */
   readonly now?: () => number;
 }
 
-/** Opens the piece store that `config` describes. */
-export async function createPieceStore(options: CreateOptions): Promise<PieceStore> {
-  const { config, native } = options;
-  return new Store({
+/**
+ * Opens the piece store that `config` describes. Rejects with a `StoreError` where another process uses the directory, or
+ * where memory mode does not find its memory; a disk that can't be used only makes the store a smaller one.
+ */
+export async function createPieceStore(options: CreateOptions): Promise<Store> {
+  const { config, directory, native, log, now = () => Date.now() / 1000 } = options;
+  const { mode, capacity, aio } = config;
+  const store = new Store({
     arena: native.createArena({ capacity: config.optionBlockSize }),
     blockSize: config.blocksize * 1024,
-    now: options.now ?? (() => Date.now() / 1000),
+    now,
+    ...(mode === 'disk' ? { disk: { directory, capacity, aio, native, log } } : {}),
   });
+  await store.start();
+  return store;
 }
