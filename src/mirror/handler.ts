@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type MirrorBackend, PullError } from '../pull/types.ts';
+import { untilAborted } from '../registry/until-aborted.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { etagOf, planBlob } from './blob-plan.ts';
+import { sendBlob } from './blob-sender.ts';
+import { Patience } from './patience.ts';
+import { Refusal, refusalOf, sendRefusal } from './refusal.ts';
+import { createIdentifier, type RequesterOptions } from './requester.ts';
+import { type Route, route } from './route.ts';
+
+export interface HandlerOptions extends RequesterOptions {
+  readonly backend: MirrorBackend;
+  /** Seconds to the first byte of an answer. */
+  readonly firstByteTimeout: number;
+  /** Seconds without a byte in the middle of a blob. */
+  readonly stallTimeout: number;
+  readonly log: Logger;
+}
+
+type Content = Exclude<Route, { kind: 'version' }>;
+type Method = 'GET' | 'HEAD';
+
+/** Answers one request; `abort` ends the work on it. Never rejects. */
+export function createHandler(options: HandlerOptions) {
+  const { backend, firstByteTimeout, stallTimeout, log } = options;
+  const identify = createIdentifier(options);
+
+  return async (request: IncomingMessage, response: ServerResponse, abort: AbortController): Promise<void> => {
+    let asked: Route = { kind: 'version' };
+    const patience = new Patience(abort);
+    patience.start(
+      firstByteTimeout,
+      () => new PullError('unavailable', `nothing came within ${firstByteTimeout} s (mirror.firstByteTimeout)`),
+    );
+    try {
+      const method = allowed(request.method);
+      asked = route(request.url ?? '');
+      if (asked.kind === 'version') sendVersion(response);
+      else if (asked.kind === 'manifest') await sendManifest(asked, method, request, response, abort.signal);
+      else await serveBlob(asked, method, request, response, abort.signal, patience);
+    } catch (error) {
+      fail(asked, error, response);
+    } finally {
+      patience.stop();
+    }
+  };
+
+  async function sendManifest(
+    asked: Content,
+    method: Method,
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const requester = identify(request, asked, asked.form);
+    const manifest = await untilAborted(backend.manifest(requester, asked.reference, method, signal), signal);
+    if (method === 'GET' && manifest.body?.length !== manifest.size) {
+      throw new Error(`the backend gave ${manifest.body?.length} bytes of a manifest of ${manifest.size}`);
+    }
+    response.writeHead(200, {
+      'Content-Type': manifest.mediaType,
+      'Content-Length': manifest.size,
+      'Docker-Content-Digest': manifest.digest,
+      ETag: etagOf(manifest.digest),
+    });
+    response.end(manifest.body);
+  }
+
+  async function serveBlob(
+    asked: Content,
+    method: Method,
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+    patience: Patience,
+  ): Promise<void> {
+    const requester = identify(request, asked, asked.form);
+    const blob = await untilAborted(backend.openBlob(requester, asked.reference, signal), signal);
+    const { range, 'if-range': ifRange } = request.headers;
+    const plan = planBlob({ method, range, ifRange: ifRange?.toString() }, blob, randomBytes(16).toString('hex'));
+    if (method === 'HEAD') response.writeHead(plan.status, plan.headers).end();
+    else await sendBlob(response, blob, plan, { signal, patience, stallTimeout });
+  }
+
+  /** Says what went wrong, to the client when that is still possible, and to the log. */
+  function fail(asked: Route, error: unknown, response: ServerResponse): void {
+    if (response.closed) return;
+    const refusal = refusalOf(error, asked.kind);
+    const what = { ...asked, err: refusal.cause ?? error };
+    if (response.headersSent)
+      log.warn(what, 'a blob was cut off in the middle; the runtime asks for the rest elsewhere');
+    else if (refusal.cause !== undefined) log.error(what, 'an answer of the mirror failed unexpectedly');
+    else log.debug({ ...asked, status: refusal.status, cause: refusal.message }, 'the mirror refuses a request');
+    if (!response.headersSent) sendRefusal(response, refusal);
+  }
+}
+
+function allowed(method: string | undefined): Method {
+  if (method === 'GET' || method === 'HEAD') return method;
+  throw new Refusal(405, 'UNSUPPORTED', 'the mirror only serves pulls: GET and HEAD', {
+    headers: { Allow: 'GET, HEAD' },
+  });
+}
+
+function sendVersion(response: ServerResponse): void {
+  const body = '{}';
+  response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': body.length });
+  response.end(body);
+}
