@@ -11,9 +11,9 @@ std::shared_ptr<Completions> CompletionsOf(Napi::Env env) {
   return environment->completions;
 }
 
-Napi::Error ErrorWithErrno(Napi::Env env, const char* syscall, int error) {
-  Napi::Error result = Napi::Error::New(env, syscall);
-  result.Set("errno", Napi::Number::New(env, error));
+Napi::Error SystemError(Napi::Env env, const SystemFailure& failure) {
+  Napi::Error result = Napi::Error::New(env, failure.syscall);
+  result.Set("errno", Napi::Number::New(env, failure.error));
   return result;
 }
 
@@ -31,6 +31,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports["connect"] = Napi::Function::New(env, Connect, "connect");
   BindArena(env, exports);
   BindChecksums(env, exports);
+  BindBlockDevice(env, exports);
   return exports;
 }
 

@@ -5,7 +5,8 @@
 #include <cerrno>
 #include <map>
 #include <mutex>
-#include <system_error>
+
+#include "system_failure.h"
 
 namespace shoal {
 namespace {
@@ -26,7 +27,7 @@ Registry& TheRegistry() {
 std::shared_ptr<Mapping> Mapping::Create(size_t capacity, bool huge_pages) {
   void* data =
       mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (data == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
+  if (data == MAP_FAILED) throw SystemFailure{"mmap", errno};
 
   // A fork while a disk read is in flight would have the bytes land in the child's copy of the page (open(2), O_DIRECT).
   madvise(data, capacity, MADV_DONTFORK);

@@ -13,7 +13,7 @@ constexpr size_t kBlockAlignment = 4096;
 // An anonymous private mapping. The system gives the pages when they are touched. Unmapped with the last reference.
 class Mapping {
  public:
-  // Throws std::system_error, with the errno of mmap, when the address space cannot be had.
+  // Throws SystemFailure when the address space cannot be had.
   static std::shared_ptr<Mapping> Create(size_t capacity, bool huge_pages);
 
   // The mapping that holds all of [data, data + length), if one does: how a request gets its own reference to the memory

@@ -1,6 +1,4 @@
 // JavaScript's side of the arena: one ArrayBuffer over the whole mapping. Views of it are made in JavaScript.
-#include <system_error>
-
 #include "arena.h"
 #include "bindings.h"
 
@@ -13,8 +11,8 @@ Napi::Value CreateArena(const Napi::CallbackInfo& info) {
   std::shared_ptr<Mapping> mapping;
   try {
     mapping = Mapping::Create(capacity, info[1].As<Napi::Boolean>());
-  } catch (const std::system_error& error) {
-    throw ErrorWithErrno(info.Env(), "mmap", error.code().value());
+  } catch (const SystemFailure& failure) {
+    throw SystemError(info.Env(), failure);
   }
   uint8_t* data = mapping->data();
   // The ArrayBuffer, and so every view, holds a reference.
@@ -31,7 +29,7 @@ void Discard(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Mapping> mapping = Mapping::Find(static_cast<uint8_t*>(memory.Data()) + offset, length);
   if (!mapping) throw Napi::RangeError::New(info.Env(), "the range is outside of the arena");
   const int error = mapping->Discard(offset, length);
-  if (error != 0) throw ErrorWithErrno(info.Env(), "madvise", error);
+  if (error != 0) throw SystemError(info.Env(), SystemFailure{"madvise", error});
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "completions.h"
+#include "system_failure.h"
 
 namespace shoal {
 
@@ -18,7 +19,7 @@ struct Environment {
 std::shared_ptr<Completions> CompletionsOf(Napi::Env env);
 
 // An Error whose message is the system call that failed and which has `errno` (positive), for src/native to put in words.
-Napi::Error ErrorWithErrno(Napi::Env env, const char* syscall, int error);
+Napi::Error SystemError(Napi::Env env, const SystemFailure& failure);
 
 void BindArena(Napi::Env env, Napi::Object exports);
 void BindChecksums(Napi::Env env, Napi::Object exports);

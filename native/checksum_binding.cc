@@ -39,6 +39,7 @@ class Sha256Object final : public Napi::ObjectWrap<Sha256Object> {
         completions_(CompletionsOf(info.Env())),
         stream_(std::make_shared<Sha256Stream>(HashPool(), completions_)) {}
 
+  // When the environment ends, an arena's memory may be given back before this runs, V8's own memory is not.
   ~Sha256Object() override { stream_->Abandon(); }
 
  private:

@@ -3,19 +3,19 @@
 namespace shoal {
 
 void Sha256Stream::Update(const uint8_t* data, size_t length, uint32_t ticket) {
-  Enqueue(Job{data, length, ticket, false});
+  Enqueue(Job{data, length, ticket, false, Mapping::Find(data, length)});
 }
 
-void Sha256Stream::Finish(uint32_t ticket) { Enqueue(Job{nullptr, 0, ticket, true}); }
+void Sha256Stream::Finish(uint32_t ticket) { Enqueue(Job{nullptr, 0, ticket, true, nullptr}); }
 
-void Sha256Stream::Enqueue(const Job& job) {
+void Sha256Stream::Enqueue(Job job) {
   std::lock_guard<std::mutex> lock(mutex_);
   // At most one task a stream keeps the order; one chunk a task keeps a long blob from holding up the others.
   if (!scheduled_) {
     pool_.Post([self = shared_from_this()] { self->RunOne(); });
     scheduled_ = true;
   }
-  jobs_.push_back(job);
+  jobs_.push_back(std::move(job));
 }
 
 void Sha256Stream::RunOne() {
@@ -24,7 +24,7 @@ void Sha256Stream::RunOne() {
     scheduled_ = false;
     return;
   }
-  const Job job = jobs_.front();
+  const Job job = std::move(jobs_.front());
   jobs_.pop_front();
   hashing_ = true;
   lock.unlock();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 
+#include "arena.h"
 #include "completion_sink.h"
 #include "sha256.h"
 #include "thread_pool.h"
@@ -19,7 +20,8 @@ class Sha256Stream : public std::enable_shared_from_this<Sha256Stream> {
  public:
   Sha256Stream(ThreadPool& pool, std::shared_ptr<CompletionSink> sink) : pool_(pool), sink_(std::move(sink)) {}
 
-  // The chunks are hashed in the order of the calls. The bytes must stay until the ticket is posted or Abandon returns.
+  // The chunks are hashed in the order of the calls. The bytes must stay until the ticket is posted or Abandon returns;
+  // those of an arena do by themselves.
   void Update(const uint8_t* data, size_t length, uint32_t ticket);
 
   // Ends the hash: `digest` may be read once the ticket is posted.
@@ -35,9 +37,10 @@ class Sha256Stream : public std::enable_shared_from_this<Sha256Stream> {
     size_t length;
     uint32_t ticket;
     bool last;
+    std::shared_ptr<Mapping> memory;
   };
 
-  void Enqueue(const Job& job);
+  void Enqueue(Job job);
   void RunOne();
 
   ThreadPool& pool_;

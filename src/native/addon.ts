@@ -11,6 +11,19 @@ export interface AddonSha256 {
   hex(): string;
 }
 
+/** The block device as the addon has it. The caller keeps this object until every ticket is delivered. */
+export interface AddonBlockDevice {
+  /** Once, before anything else. */
+  open(): Promise<void>;
+  /** `data` is a view of an arena. The addon holds the arena's memory, not the view. */
+  submit(write: boolean, data: Uint8Array, offset: number, ticket: number): void;
+  sync(): Promise<void>;
+  describe(): { capacity: number; direct: boolean; engine: 'libaio' | 'pool'; engineReason: string };
+  load(): { inFlight: number; queued: number };
+  /** The last call, when no ticket and no sync is under way. */
+  close(): Promise<void>;
+}
+
 /** What native/*_binding.cc export. They check what memory safety needs; everything else is checked in this folder. */
 export interface Addon {
   /** Once: `deliver(n)` is called when `results` holds n pairs of a ticket and an errno (0 for success). */
@@ -19,6 +32,13 @@ export interface Addon {
   discard(memory: ArrayBuffer, offset: number, length: number): void;
   crc32c(data: Uint8Array, seed: number): number;
   readonly Sha256: new () => AddonSha256;
+  readonly BlockDevice: new (
+    path: string,
+    capacity: number,
+    aio: boolean,
+    depth: number,
+    readOnly: boolean,
+  ) => AddonBlockDevice;
 }
 
 const file = path.join(packageRoot, 'build', 'Release', 'shoal.node');
