@@ -1,0 +1,91 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Logger } from '../telemetry/log.ts';
+
+/** How the engine is started. */
+export interface EngineCommand {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+  /** Written to the engine's descriptor 3, which is then closed: the configuration that the supervisor works with. */
+  readonly handover: string;
+}
+
+/** Milliseconds to the first restart; doubled for each engine that fails again. */
+const firstDelay = 200;
+const maximumDelay = 30_000;
+/** An engine that lived that long, in milliseconds, was in order: the next restart is quick again. */
+const soundLife = 60_000;
+
+/**
+ * Milliseconds to wait before the restart after the `failures`th failure in a row (1 for the first). Up to half of it
+ * is taken off at `random` (0 to 1), so that the nodes of a cluster don't restart in step.
+ */
+export function restartDelay(failures: number, random: number): number {
+  const full = Math.min(maximumDelay, firstDelay * 2 ** (failures - 1));
+  return full - (full / 2) * random;
+}
+
+/**
+ * The engine as a child process: started, and started again with growing pauses whenever it ends. Its standard input is a
+ * pipe on which nothing is sent: it ends with this process, and the engine with it. Its log goes where ours goes.
+ */
+export class EngineProcess {
+  readonly #command: EngineCommand;
+  readonly #log: Logger;
+  #child: ChildProcess | undefined;
+  #restart: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #stopped = false;
+
+  constructor(command: EngineCommand, log: Logger) {
+    this.#command = command;
+    this.#log = log;
+  }
+
+  /** Process id of the engine that runs now. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  start(): void {
+    const { command, args, environment, handover } = this.#command;
+    const began = performance.now();
+    const child = spawn(command, args, { env: environment, stdio: ['pipe', 'inherit', 'inherit', 'pipe'] });
+    this.#child = child;
+    // An engine that ends without reading breaks the pipes; its exit tells.
+    for (const pipe of child.stdio) pipe?.on('error', () => undefined);
+    const input = child.stdio[3];
+    if (input !== null && input !== undefined && 'end' in input) input.end(handover);
+    child.once('spawn', () => this.#log.info({ pid: child.pid }, 'engine started'));
+    child.once('error', (error) => {
+      // A signal that could not be sent is an 'error', too; only a child that never was has no process id.
+      if (child.pid === undefined) this.#ended(began, { reason: error.message });
+    });
+    child.once('exit', (code, signal) => this.#ended(began, { code, signal }));
+  }
+
+  /** SIGTERM, then SIGKILL after `graceMs` milliseconds. Resolves when the engine has ended. */
+  async stop(graceMs: number): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#restart);
+    const child = this.#child;
+    if (child === undefined) return;
+    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    const impatience = setTimeout(() => child.kill('SIGKILL'), graceMs);
+    child.kill('SIGTERM');
+    await exited;
+    clearTimeout(impatience);
+  }
+
+  #ended(began: number, how: Record<string, unknown>): void {
+    this.#child = undefined;
+    if (this.#stopped) return;
+    this.#failures = performance.now() - began >= soundLife ? 1 : this.#failures + 1;
+    const delay = Math.round(restartDelay(this.#failures, Math.random()));
+    this.#log.error(
+      { ...how, restartInMs: delay },
+      'the engine ended: pulls go on without acceleration until it is back',
+    );
+    this.#restart = setTimeout(() => this.start(), delay);
+  }
+}

@@ -1,0 +1,39 @@
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { AuthorityMender } from './authority-mender.ts';
+
+/** A client's connection as the HTTP/2 server may see it: what comes in has its `:authority` mended. */
+export class AuthorityStream extends Duplex {
+  readonly #socket: Socket;
+  readonly #mender = new AuthorityMender();
+
+  constructor(socket: Socket) {
+    super({ allowHalfOpen: true });
+    this.#socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      let room = true;
+      for (const part of this.#mender.push(chunk)) room = this.push(part);
+      if (!room) socket.pause();
+    });
+    socket.on('end', () => this.push(null));
+    socket.on('error', (error) => this.destroy(error));
+    socket.on('close', () => this.destroy());
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#socket.write(chunk, done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#socket.end(() => done());
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#socket.destroy();
+    done(error);
+  }
+}
