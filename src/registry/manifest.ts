@@ -67,7 +67,7 @@ export function parseManifest(mediaType: string, body: Buffer): ParsedManifest {
   if (parsed.error) throw invalid(parsed.error);
   const manifest = parsed.data;
   const type = mediaType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
-  if (manifest.schemaVersion === 1 || /manifest\.v1\+/.test(type)) {
+  if (manifest.schemaVersion === 1 || /docker\.distribution\.manifest\.v1\+/.test(type)) {
     throw refuse('it is of schema 1, which containerd does not take any more either; push the image again');
   }
   // A document that is both would be an index to one reader and an image to another.

@@ -5,7 +5,7 @@ import type { IndexEntry, Platform } from './manifest.ts';
 export function nodePlatform(
   architecture: string = process.arch,
   endianness: 'BE' | 'LE' = os.endianness(),
-  armVersion: unknown = process.config.variables.arm_version,
+  armVersion: unknown = (process.config.variables as Readonly<Record<string, unknown>>).arm_version,
 ): Platform {
   switch (architecture) {
     case 'x64':
