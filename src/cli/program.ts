@@ -13,6 +13,7 @@ export function createProgram(): Command {
     .showHelpAfterError('(--help lists the options)')
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'shoal: ')) })
     .exitOverride();
+  addAgent(program);
   addConfig(program);
   addRuntime(program);
   program
@@ -21,6 +22,19 @@ export function createProgram(): Command {
     .addOption(outputOption())
     .action(async (options) => (await import('./version.ts')).printVersion(options));
   return program;
+}
+
+function addAgent(program: Command): void {
+  withConfigOptions(program.command('agent'))
+    .description("serve the image service to the kubelet, in front of the runtime's")
+    .option('--listen <path>', 'short for --set listen=<path>')
+    .option('--runtime-endpoint <url>', 'short for --set runtimeEndpoint=<url>')
+    .option('--log-level <level>', 'short for --set log.level=<level>')
+    .action(async (options) => (await import('./agent.ts')).agent(options));
+  withConfigOptions(program.command('engine', { hidden: true }))
+    .description('the part of the agent that moves bytes; the agent starts it')
+    .option('--config-fd <number>', 'read the effective configuration from this descriptor', Number)
+    .action(async (options) => (await import('./engine.ts')).engine(options));
 }
 
 function addConfig(program: Command): void {
