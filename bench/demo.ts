@@ -73,10 +73,11 @@ async function check(containerd: Containerd, content: ImageContent): Promise<voi
 }
 
 async function tellSources(agent: Agent, relay: Relay, pulls: number): Promise<void> {
-  const line = await agent.nthPull(pulls);
-  const { memory, disk, peers, origin } = line.bytes;
+  const { bytes } = await agent.nthPull(pulls);
+  if (bytes === undefined) throw new Error('the log line of the pull does not tell where its bytes came from');
+  const { memory, disk, peer, origin } = bytes;
   console.log(
-    `  from the registry ${mib(origin)}, from this node's memory ${mib(memory)}, its disk ${mib(disk)}, other nodes ${mib(peers)}`,
+    `  from the registry ${mib(origin)}, from this node's memory ${mib(memory)}, its disk ${mib(disk)}, other nodes ${mib(peer)}`,
   );
   console.log(`  bytes that left the registry: ${mib(relay.contentBytes)}`);
 }

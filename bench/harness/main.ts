@@ -10,6 +10,8 @@ export async function main(name: string, work: (scope: Scope) => Promise<string>
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
     }
+    // What fails in the background fails the run, too, and must not skip the cleanup.
+    process.on('unhandledRejection', reject);
   });
   let lastLine: string | undefined;
   try {

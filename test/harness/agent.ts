@@ -43,6 +43,14 @@ export interface AgentOptions {
 /** One line of the agent's log. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg?: string; readonly name?: string };
 
+/** The one line of a pull. */
+export interface PullLine extends LogLine {
+  readonly image: string;
+  readonly result: 'ok' | 'failed' | 'cancelled';
+  readonly repeated?: true;
+  readonly bytes?: Readonly<Record<'image' | 'memory' | 'disk' | 'peer' | 'origin', number>>;
+}
+
 /** A `shoal agent` with its own configuration, state and mirror port. */
 export interface Agent {
   readonly process: RunningProcess;
@@ -59,6 +67,8 @@ export interface Agent {
   log(): readonly LogLine[];
   /** Resolves with the first line that matches, logged before or after the call. */
   logged(matches: (line: LogLine) => boolean, what: string): Promise<LogLine>;
+  /** The line of the `count`-th pull since the start; it is written a moment after the kubelet has its answer. */
+  nthPull(count: number): Promise<PullLine>;
   /** The engine that runs now. */
   enginePid(): Promise<number>;
   /** The engine's largest resident memory so far, in bytes. */
@@ -128,6 +138,10 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
     memoryTier,
     log: () => logOf(running),
     logged: (matches, what) => running.until(() => logOf(running).find(matches), { what }),
+    async nthPull(count) {
+      const pulls = (): PullLine[] => logOf(running).filter((line): line is PullLine => line.msg === 'pull');
+      return await running.until(() => pulls()[count - 1], { what: `the log line of pull ${count}` });
+    },
     enginePid,
     enginePeakMemory: async () => peakMemory(await enginePid()),
     shoal: (...args) => runAnyway([process.execPath, entry, ...args, '--config', configFile]),

@@ -92,7 +92,7 @@ export async function startContainerd(scope: Scope, options: ContainerdOptions =
       await begin();
     },
     verifiedContent: () => verifiedBlobs(path.join(content, 'blobs/sha256')),
-    contentBytes: () => sizeOfFiles(content),
+    contentBytes: () => contentSize(content),
     async rootFileSystem(image) {
       const inner = new Scope();
       try {
@@ -127,16 +127,17 @@ async function verifiedBlobs(folder: string): Promise<readonly string[]> {
   return names.map((name) => `sha256:${name}`);
 }
 
-async function sizeOfFiles(folder: string): Promise<number> {
-  const files = await readdir(folder, { recursive: true, withFileTypes: true });
-  // A layer moves from the unfinished ones to the finished ones while this looks.
-  const sizes = files.map((file) =>
-    file.isFile()
-      ? stat(path.join(file.parentPath, file.name)).then(
-          (found) => found.size,
-          () => 0,
-        )
-      : 0,
+/** Finished content, and what is there of the layers on their way. Files come and go meanwhile: what is gone counts as 0. */
+async function contentSize(folder: string): Promise<number> {
+  const list = async (...place: string[]): Promise<string[]> =>
+    (await readdir(path.join(folder, ...place)).catch(() => [])).map((name) => path.join(folder, ...place, name));
+  const blobs = await list('blobs/sha256');
+  const ingests = (await list('ingest')).map((ingest) => path.join(ingest, 'data'));
+  const sizes = [...blobs, ...ingests].map((file) =>
+    stat(file).then(
+      (found) => found.size,
+      () => 0,
+    ),
   );
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }

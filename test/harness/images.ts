@@ -50,15 +50,18 @@ export const large = umociImage([{ program: 64 * MiB, packed: 272 * MiB }]);
 /** An artifact whose layers have one byte and none: no runtime can unpack it, every client can copy it. */
 export const tiny: Recipe = { id: 'tiny', build: buildTiny };
 
-/** An image of `bytes` in `layers` layers of nearly the same size, with the mix of content that large images have. */
+/**
+ * An image of `bytes` in `layers` layers of nearly the same size: three quarters data that is compressed already (models,
+ * archives, fonts), one quarter programs and text.
+ */
 export function mixedContent(bytes: number, layers: number): Recipe {
   // Compressed, text comes to a quarter and programs to two thirds of what they were: the sum is the share of a layer.
   const share = bytes / layers;
   return umociImage(
     Array.from({ length: layers }, (_, layer) => ({
-      text: Math.round(share * (0.4 + layer / 100)),
-      program: Math.round(share * 0.75),
-      packed: Math.round(share * (0.4 - layer / 400)),
+      text: Math.round(share * (0.36 + layer / 100)),
+      program: Math.round(share * 0.25),
+      packed: Math.round(share * (0.77 - layer / 400)),
     })),
   );
 }
