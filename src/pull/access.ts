@@ -1,3 +1,4 @@
+import { basicAuthorization } from '../registry/credentials.ts';
 import type { Credentials } from '../registry/types.ts';
 import type { Requester } from './types.ts';
 
@@ -51,6 +52,5 @@ function ownCredentials({ authorization }: Requester): Credentials {
 
 /** The header by which the runtime answers a Basic challenge with these credentials. */
 function basicHeader(credentials: Credentials): string | undefined {
-  if (credentials.kind !== 'basic') return undefined;
-  return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`;
+  return credentials.kind === 'basic' ? basicAuthorization(credentials.username, credentials.password) : undefined;
 }

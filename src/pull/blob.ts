@@ -1,10 +1,11 @@
 import type { Native } from '../native/types.ts';
+import { untilAborted } from '../registry/until-aborted.ts';
 import type { PieceStore, PinnedPiece } from '../store/types.ts';
 import type { PieceLayout } from './layout.ts';
 import { PieceTable, type Run } from './piece-table.ts';
+import { Progress } from './progress.ts';
 import type { Source } from './source.ts';
 import { PullError } from './types.ts';
-import { untilAborted } from './until-aborted.ts';
 import { hashBlob } from './verifier.ts';
 
 /** Somebody who will read pieces [from, to) in order; `from` moves on as they do. */
@@ -23,6 +24,16 @@ interface Waiter {
   /** False: waits for the piece, but does not ask for it (the verifier). */
   readonly asks: boolean;
 }
+
+interface Verification {
+  readonly done: Promise<void>;
+  readonly abort: AbortController;
+  /** Pieces hashed so far. */
+  readonly progress: Progress;
+}
+
+/** How far a reader may be ahead of the hash: as much as certainly stays in the smallest memory tier. */
+const hashLagBytes = 4 * 1024 * 1024;
 
 export interface BlobOptions {
   readonly digest: string;
@@ -44,13 +55,15 @@ export class Blob {
   /** In order of preference; credentials never leave this set, and leave it with their session. */
   readonly sources = new Set<Source>();
   readonly interests = new Set<Interest>();
+  /** Grows when the pieces turned out wrong and are fetched again: what was pinned before must not be handed out any more. */
+  attempt = 0;
   /** For which source's pull a piece was fetched, so that a pull does not count it a second time as a cache hit. */
   readonly fetchedFor: (Source | undefined)[] = [];
   readonly #options: BlobOptions;
   readonly #waiters = new Map<number, Set<Waiter>>();
   /** CRC32C of the pieces that were handed out of an attempt that turned out wrong. */
   readonly #handedOut = new Map<number, number>();
-  #verification: { readonly done: Promise<void>; readonly abort: AbortController } | undefined;
+  #verification: Verification | undefined;
   /** Why nothing more comes out of this blob. */
   #broken: PullError | undefined;
 
@@ -91,12 +104,12 @@ export class Blob {
 
   /** The piece, pinned, from the store or as soon as it was fetched. Rejects with a `PullError` when it can't be had. */
   piece(index: number, signal: AbortSignal): Promise<PinnedPiece> {
-    return this.#piece(index, true, signal);
+    return this.#piece(index, () => true, signal);
   }
 
-  /** As `piece`, but waits for somebody else to ask for it first. */
+  /** As `piece`, but waits for somebody else to ask for it first; a piece that was here and is gone is asked for. */
   pieceWhenThere(index: number, signal: AbortSignal): Promise<PinnedPiece> {
-    return this.#piece(index, false, signal);
+    return this.#piece(index, () => this.fetchedFor[index] !== undefined || this.#handedOut.has(index), signal);
   }
 
   /** Remembers what left the node, in case that the blob turns out to be wrong. */
@@ -115,6 +128,16 @@ export class Blob {
   async checked(signal: AbortSignal): Promise<void> {
     if (this.verified || this.#verification === undefined) return;
     await untilAborted(this.#verification.done, signal);
+  }
+
+  /** Holds a reader back that is too far ahead of the hash: what it passes would be evicted before it could be hashed. */
+  async pace(index: number, signal: AbortSignal): Promise<void> {
+    const lag = Math.max(1, Math.floor(hashLagBytes / this.layout.pieceLength));
+    await this.#verification?.progress.reach(index - lag, signal);
+  }
+
+  hashed(pieces: number): void {
+    this.#verification?.progress.advance(pieces);
   }
 
   /** Pieces that somebody waits for and that are not on their way, lowest first. */
@@ -149,7 +172,7 @@ export class Blob {
     for (const index of [...this.#waiters.keys()]) this.#rejectAsking(index, error);
   }
 
-  async #piece(index: number, asks: boolean, signal: AbortSignal): Promise<PinnedPiece> {
+  async #piece(index: number, asks: () => boolean, signal: AbortSignal): Promise<PinnedPiece> {
     const key = { digest: this.digest, index };
     for (;;) {
       signal.throwIfAborted();
@@ -160,7 +183,7 @@ export class Blob {
         this.#refuseLength(piece, index);
       }
       this.table.markLost(index);
-      await this.#arrival(index, asks, signal);
+      await this.#arrival(index, asks(), signal);
     }
   }
 
@@ -209,10 +232,11 @@ export class Blob {
   #startVerification(): void {
     if (this.#verification !== undefined) return;
     const abort = new AbortController();
-    const done = this.#verify(abort.signal);
+    const progress = new Progress();
+    const done = this.#verify(abort.signal).finally(() => progress.end());
     // Those who need the answer await `done`; when nobody does, its rejection is nobody's loss.
     done.catch(() => undefined);
-    this.#verification = { done, abort };
+    this.#verification = { done, abort, progress };
   }
 
   async #verify(signal: AbortSignal): Promise<void> {
@@ -234,13 +258,19 @@ export class Blob {
    */
   async #fetchAgain(signal: AbortSignal): Promise<void> {
     this.#options.store.drop(this.digest);
+    this.attempt += 1;
     for (let index = 0; index < this.layout.count; index += 1) this.table.markLost(index);
     const refetch: Interest = { from: 0, to: this.layout.count, aheadBytes: Number.POSITIVE_INFINITY, whole: false };
     this.interests.add(refetch);
     try {
       const { matches, crcs } = await hashBlob(
         // The readers may be past these pieces: this time the verifier itself has to ask.
-        { digest: this.digest, layout: this.layout, pieceWhenThere: (index, abort) => this.piece(index, abort) },
+        {
+          digest: this.digest,
+          layout: this.layout,
+          pieceWhenThere: (index, abort) => this.piece(index, abort),
+          hashed: () => undefined,
+        },
         this.#options.native,
         signal,
       );

@@ -2,6 +2,7 @@ import type { Native } from '../native/types.ts';
 import { credentialsFromAuthConfig, credentialsKey } from '../registry/credentials.ts';
 import { parseImageReference } from '../registry/reference.ts';
 import type { AuthConfig, Credentials, RegistryClient, Repository } from '../registry/types.ts';
+import { untilAborted } from '../registry/until-aborted.ts';
 import type { PieceStore } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { decideAccess } from './access.ts';
@@ -14,7 +15,6 @@ import { readBlob } from './reader.ts';
 import { asPullError, Session } from './session.ts';
 import { type BytesBySource, createSource, type Source } from './source.ts';
 import { type ManifestAnswer, type MirrorBackend, type OpenBlob, PullError, type Requester } from './types.ts';
-import { untilAborted } from './until-aborted.ts';
 
 export interface PullEngineOptions {
   readonly client: RegistryClient;
@@ -81,7 +81,7 @@ export class PullEngine implements MirrorBackend {
       const reference = parseImageReference(request.image);
       const decision = this.#options.policy(reference);
       if (!decision.accelerate) return { kind: 'declined', reason: decision.rule };
-      const credentials = credentialsFromAuthConfig(request.auth);
+      const credentials = credentialsFromAuthConfig(request.auth, reference.registry);
       const session = new Session({
         reference,
         credentials,

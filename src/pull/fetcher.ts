@@ -101,7 +101,8 @@ export class Fetcher {
   #chooseAhead(): Choice | undefined {
     let room = this.#options.store.readAheadBytes;
     for (const blob of this.#blobs) room -= blob.table.windowBytes;
-    if (room <= 0) return undefined;
+    // The window opens piece by piece as the readers move on: wait until it has room for a request worth making.
+    if (room < Math.min(runBytes, this.#options.store.readAheadBytes / 4)) return undefined;
     for (const blob of this.#blobs) {
       const source = this.#freeSource(blob);
       if (source === undefined || this.#isPaused(blob)) continue;
@@ -163,6 +164,9 @@ export class Fetcher {
         onData: (chunk) => assembler.take(chunk),
       });
       if (!ranged) this.#unranged.add(source.registry);
+      // Must not happen; taken as a success it would be asked for again at once, for ever.
+      if (assembler.nextIndex < run.to)
+        throw new RegistryError('invalid', 'the registry client ended before the range did');
       this.#pauses.delete(blob);
     } catch (cause) {
       error = this.#explain(blob, source, abort.signal, cause);

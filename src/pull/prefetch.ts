@@ -1,4 +1,4 @@
-import type { Descriptor } from './image.ts';
+import type { Descriptor } from '../registry/manifest.ts';
 
 /**
  * Which layers of an image are worth fetching before the runtime asks, in manifest order. The runtime asks for layers in

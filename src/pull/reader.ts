@@ -8,6 +8,12 @@ const piecesAhead = 2;
 /** How far ahead of a reader of a part the origin is asked: such readers often leave early (containerd 2.1, snapshotters). */
 const partialAheadBytes = 32 * 1024 * 1024;
 
+/** A piece that was asked for, and in which of the blob's attempts. */
+interface Ahead {
+  readonly piece: Promise<PinnedPiece>;
+  readonly attempt: number;
+}
+
 /**
  * The bytes [start, end) of a blob, piece by piece. The blob's last piece is only given out when the whole blob was found
  * right, if the whole blob passes through here. `source` is the account on which cache hits are booked.
@@ -30,19 +36,30 @@ export async function* readBlob(
     aheadBytes: whole ? Number.POSITIVE_INFINITY : partialAheadBytes,
   };
   blob.addInterest(interest);
-  const ahead: Promise<PinnedPiece>[] = [];
+  const ahead: Ahead[] = [];
+  const ask = (index: number): Ahead => {
+    const piece = blob.piece(index, signal);
+    // Awaited in its turn; until then a failure must not count as unhandled.
+    piece.catch(() => undefined);
+    return { piece, attempt: blob.attempt };
+  };
   let next = interest.from;
   try {
     for (let index = interest.from; index < to; index += 1) {
       while (next < to && ahead.length < piecesAhead) {
-        const piece = blob.piece(next, signal);
-        piece.catch(() => undefined);
-        ahead.push(piece);
+        ahead.push(ask(next));
         next += 1;
       }
-      const piece = await ahead[0];
-      if (piece === undefined) return;
+      if (whole) await blob.pace(index, signal);
+      let [first = ask(index)] = ahead;
+      let piece = await first.piece;
       if (index === layout.count - 1) await blob.checked(signal);
+      while (first.attempt !== blob.attempt) {
+        piece.release();
+        first = ask(index);
+        ahead[0] = first;
+        piece = await first.piece;
+      }
       ahead.shift();
       blob.handOut(index, piece);
       blob.advance(interest, index + 1);
@@ -55,6 +72,12 @@ export async function* readBlob(
     }
   } finally {
     blob.removeInterest(interest);
-    for (const piece of ahead) piece.then((pinned) => pinned.release()).catch(() => undefined);
+    for (const { piece } of ahead) {
+      piece.then(
+        (pinned) => pinned.release(),
+        // It never came: there is nothing to give back.
+        () => undefined,
+      );
+    }
   }
 }

@@ -11,6 +11,8 @@ export interface VerifierSource {
   readonly layout: PieceLayout;
   /** Resolves when the piece is there, without asking for it: the verifier follows the readers, it never runs ahead. */
   pieceWhenThere(index: number, signal: AbortSignal): Promise<PinnedPiece>;
+  /** Called with the number of pieces that were hashed so far. */
+  hashed(pieces: number): void;
 }
 
 /**
@@ -32,6 +34,7 @@ export async function hashBlob(
       crcs[index] = piece.crc32c;
       underWay.push(updateAndRelease(hash, piece));
       if (underWay.length >= piecesInFlight) await underWay.shift();
+      source.hashed(index + 1 - underWay.length);
     }
   } finally {
     // Every pin is given back, and no rejection stays unseen, however the loop ended.
