@@ -83,11 +83,16 @@ export class Authorizer {
     }
     const authorization = basicAuthorization(credentials.username, credentials.password);
     if (authorization === refused) {
-      this.#grants.delete(key);
+      this.forget(repository, credentials);
       throw refusal(request, 'the registry refused the name and password');
     }
     this.#remember(key, { authorization, expiresAt: Number.POSITIVE_INFINITY });
     return authorization;
+  }
+
+  /** What was granted turned out not to be enough. */
+  forget(repository: Repository, credentials: Credentials): void {
+    this.#grants.delete(grantKey(repository, credentials));
   }
 
   async #shareToken(key: string, request: TokenRequest, signal: AbortSignal | undefined): Promise<string> {

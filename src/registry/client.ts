@@ -72,8 +72,8 @@ class OriginClient implements RegistryClient {
       connections: options.parallels,
     });
     this.#origin = new Origin(options.hosts, this.#connections, this.#clock);
-    // One stall must leave time for one more try.
-    const patienceMs = 2 * options.transferTimeout * 1000;
+    // One stall must leave time for one more try; undici notices a stall up to a second late.
+    const patienceMs = 2 * options.transferTimeout * 1000 + 1000;
     this.#metadataLimits = { fruitless: 4, total: 4, waitMs: 5_000, patienceMs, firstWaitMs: 100 };
     this.#blobLimits = { fruitless: 4, total: 32, waitMs: 10_000, patienceMs, firstWaitMs: 100 };
   }

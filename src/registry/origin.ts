@@ -9,7 +9,7 @@ import { followRedirects } from './redirect.ts';
 import { parseRegistry, parseRepository } from './reference.ts';
 import type { Clock } from './retry.ts';
 import { fetchToken } from './token.ts';
-import type { Credentials, Repository } from './types.ts';
+import { type Credentials, RegistryError, type Repository } from './types.ts';
 
 export interface Question {
   readonly method: 'GET' | 'HEAD';
@@ -66,8 +66,10 @@ export class Origin {
       const last = await followRedirects(send, request, gate, { allowDowngrade: question.immutable });
       if (gate.refusal === undefined) return;
       // Credentials are the registry's: another origin that asks for some gets none.
-      if (gate.refusal.status !== 401 || last.url.origin !== url.origin || answered) {
-        throw refusalError(last, gate.refusal);
+      if (gate.refusal.status !== 401 || last.url.origin !== url.origin) throw refusalError(last, gate.refusal);
+      if (answered) {
+        this.#authorizer.forget(repository, credentials);
+        throw insufficient(refusalError(last, gate.refusal), credentials);
       }
       const unauthorized = {
         challenges: parseChallenges(gate.refusal.headers['www-authenticate']),
@@ -82,4 +84,13 @@ export class Origin {
   #send(repository: Repository, request: HttpRequest, reader: HttpReader): Promise<void> {
     return exchange(this.#connections.dispatcherFor(request.url, repository.registry), request, reader);
   }
+}
+
+/** The registry asked, was answered as it wanted, and refused the answer. */
+function insufficient(refusal: RegistryError, credentials: Credentials): RegistryError {
+  const cause =
+    credentials.kind === 'anonymous'
+      ? 'not for everyone to pull; is an image pull secret missing?'
+      : 'the registry refused the credentials, or they have no right to pull this';
+  return new RegistryError('unauthorized', `${refusal.message}; ${cause}`, { status: 401 });
 }
