@@ -1,3 +1,4 @@
+import { registryOfPath } from '../config/path-registry.ts';
 import { isDigest, parseRegistry, parseRepository, parseTagOrDigest } from '../registry/reference.ts';
 import { RegistryError, type Repository } from '../registry/types.ts';
 import { Refusal } from './refusal.ts';
@@ -70,7 +71,8 @@ function named(names: readonly string[], query: string): { repository: Repositor
   const [space] = spaces;
   const [first = '', ...rest] = names;
   if (space !== undefined) return { repository: checked(space, names), form: 'ns' };
-  if (/[.:]/.test(first) || first === 'localhost') return { repository: checked(first, rest), form: 'path' };
+  const registry = registryOfPath(first);
+  if (registry !== undefined) return { repository: checked(registry, rest), form: 'path' };
   throw new Refusal(
     400,
     'NAME_INVALID',

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { pathOfRegistry } from '../../../src/config/path-registry.ts';
 import { Refusal } from '../../../src/mirror/refusal.ts';
 import { route } from '../../../src/mirror/route.ts';
 
@@ -57,6 +58,14 @@ describe('a request of CRI-O or podman', () => {
       });
     },
   );
+
+  it('has the port behind an underscore, because their repositories can have no colon', () => {
+    for (const registry of ['reg.test:5000', 'localhost:5000', 'reg:1', '127.0.0.1:65535', 'docker.io']) {
+      const component = pathOfRegistry(registry);
+      expect(component).toMatch(/^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/);
+      expect(route(`/v2/${component}/app_5000/manifests/v1`)).toMatchObject({ registry, repository: 'app_5000' });
+    }
+  });
 
   it('is refused with the cause when it names no registry', () => {
     const refusal = refused('/v2/library/alpine/manifests/latest');
