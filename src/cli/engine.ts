@@ -8,7 +8,12 @@ import { type ConfigOptions, loadFromOptions } from './config-options.ts';
 /** `shoal engine`: started by the supervisor, which hands the configuration on through `configFd`. */
 export async function engine(options: ConfigOptions & { readonly configFd?: number }): Promise<void> {
   const config = await configOf(options);
-  await runEngine(config, createLogger({ name: 'shoal-engine', level: config.log.level }));
+  try {
+    await runEngine(config, createLogger({ name: 'shoal-engine', level: config.log.level }));
+  } finally {
+    // The supervisor's pipe, which runEngine listens to, would keep the process alive until the supervisor is gone.
+    process.stdin.destroy();
+  }
 }
 
 async function configOf(options: ConfigOptions & { readonly configFd?: number }): Promise<Config> {
