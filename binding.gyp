@@ -20,7 +20,13 @@
         'native/slab_file.cc',
         'native/thread_pool.cc',
       ],
-      'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_CPP_EXCEPTIONS_ALL'],
+      'defines': [
+        'NAPI_VERSION=8',
+        # Exceptions of the standard library become JavaScript's too.
+        'NODE_ADDON_API_CPP_EXCEPTIONS_ALL',
+        # A worker that is being terminated takes no exception: it is dropped instead of ending the process.
+        'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+      ],
       'cflags_cc': [
         '-std=c++17', '-O3', '-fexceptions', '-fno-rtti', '-fvisibility=hidden', '-pthread',
         # Our warnings are not meant for the headers of others.

@@ -19,7 +19,8 @@ std::shared_ptr<Completions> Completions::Create(Napi::Env env, Napi::Int32Array
 }
 
 Completions::Completions(Napi::Env env, Napi::Int32Array results, Napi::Function deliver)
-    : env_(env), results_(Napi::Persistent(results)), deliver_(Napi::Persistent(deliver)) {
+    : env_(env), results_(Napi::Persistent(results)), deliver_(Napi::Persistent(deliver)),
+      pairs_(results.Data()), room_(results.ElementLength() / 2) {
   Check(env, napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "shoal completions"), 0, 1,
                                              nullptr, nullptr, this, OnWakeup, &wakeup_));
   // Only requests under way keep the process alive, see Expect.
@@ -41,13 +42,11 @@ void Completions::Post(uint32_t ticket, int error) {
 void Completions::OnWakeup(napi_env env, napi_value, void* context, void*) {
   // Node calls without an environment while it takes the environment down.
   if (env == nullptr) return;
-  try {
-    static_cast<Completions*>(context)->Deliver();
-  } catch (const Napi::Error& error) {
-    error.ThrowAsJavaScriptException();
-  }
+  static_cast<Completions*>(context)->Deliver();
 }
 
+// In plain Node-API: when a worker is being terminated calls fail at any point, and a C++ exception would have nowhere to
+// go. What JavaScript throws stays pending, and Node reports it.
 void Completions::Deliver() {
   std::vector<std::pair<uint32_t, int>> posted;
   {
@@ -55,18 +54,21 @@ void Completions::Deliver() {
     posted.swap(posted_);
   }
   expected_ -= posted.size();
-  if (expected_ == 0) Check(env_, napi_unref_threadsafe_function(env_, wakeup_));
+  if (expected_ == 0) napi_unref_threadsafe_function(env_, wakeup_);
 
-  Napi::HandleScope scope(env_);
-  Napi::Int32Array results = results_.Value();
-  const size_t room = results.ElementLength() / 2;
   for (size_t next = 0; next < posted.size();) {
-    const size_t count = std::min(room, posted.size() - next);
+    const size_t count = std::min(room_, posted.size() - next);
     for (size_t i = 0; i < count; ++i, ++next) {
-      results[2 * i] = static_cast<int32_t>(posted[next].first);
-      results[2 * i + 1] = posted[next].second;
+      pairs_[2 * i] = static_cast<int32_t>(posted[next].first);
+      pairs_[2 * i + 1] = posted[next].second;
     }
-    deliver_.Call({Napi::Number::New(env_, static_cast<double>(count))});
+    napi_value receiver, deliver, argument;
+    if (napi_get_undefined(env_, &receiver) != napi_ok ||
+        napi_get_reference_value(env_, deliver_, &deliver) != napi_ok ||
+        napi_create_uint32(env_, static_cast<uint32_t>(count), &argument) != napi_ok ||
+        napi_call_function(env_, receiver, deliver, 1, &argument, nullptr) != napi_ok) {
+      return;
+    }
   }
 }
 

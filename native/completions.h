@@ -35,6 +35,8 @@ class Completions final : public CompletionSink {
   const Napi::Env env_;
   Napi::Reference<Napi::Int32Array> results_;
   Napi::FunctionReference deliver_;
+  int32_t* const pairs_;
+  const size_t room_;  // pairs
   size_t expected_ = 0;
 
   std::mutex mutex_;
