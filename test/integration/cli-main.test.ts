@@ -29,8 +29,7 @@ describe('shoal', () => {
   test('prints help on standard output', async () => {
     const { code, stdout } = await shoal(['--help']);
     expect(code).toBe(0);
-    for (const command of ['agent', 'config', 'runtime', 'version'])
-      expect(stdout).toContain(command);
+    for (const command of ['agent', 'config', 'runtime', 'version']) expect(stdout).toContain(command);
     expect(stdout).not.toContain('engine');
   });
 
