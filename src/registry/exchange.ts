@@ -119,15 +119,15 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    if (this.#digesting === undefined) this.#settle();
-    else this.#digesting.then(() => this.#settle());
+    if (this.#digesting === undefined) this.#succeed();
+    else this.#digesting.then(() => this.#succeed());
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     const failure = connectionFailure(describeRequest(this.#request.method, this.#request.url), error);
     // The reader finishes what it has: the next try would write to the same place.
-    if (this.#digesting === undefined) this.#settle(failure);
-    else this.#digesting.then(() => this.#settle(failure));
+    if (this.#digesting === undefined) this.#giveUp(failure);
+    else this.#digesting.then(() => this.#giveUp(failure));
   }
 
   #digest(controller: Dispatcher.DispatchController, appetite: Promise<Appetite>): void {
@@ -152,23 +152,26 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
 
   /** The reader has enough: success, without the rest. */
   #stop(): void {
-    this.#settle();
+    this.#succeed();
     this.#cut();
+  }
+
+  #succeed(): void {
+    if (this.#finish()) this.#settled.resolve();
   }
 
   #giveUp(error: unknown): void {
-    this.#settle(error);
+    if (this.#finish()) this.#settled.reject(error);
     this.#cut();
   }
 
-  /** Only the first outcome counts. */
-  #settle(error?: unknown): void {
-    if (this.#finished) return;
+  /** Only the first outcome counts: false for every later one. */
+  #finish(): boolean {
+    if (this.#finished) return false;
     this.#finished = true;
     this.#request.signal?.removeEventListener('abort', this.#onAbort);
     clearTimeout(this.#deadline);
-    if (error === undefined) this.#settled.resolve();
-    else this.#settled.reject(error);
+    return true;
   }
 
   /** Ends the connection of an unfinished answer; without effect on a finished one's, which the next request uses. */

@@ -54,7 +54,7 @@ export function connectionFailure(request: string, cause: Error): RegistryError 
   return new TransientError('unavailable', text, { cause });
 }
 
-/** An answer that is neither success nor redirect. `body` is its first KiB; `nowMs` the time for a `Retry-After` date. */
+/** An answer that is neither success nor redirect. `body` is its beginning; `nowMs` the time for a `Retry-After` date. */
 export function statusFailure(
   request: string,
   answer: { readonly status: number; readonly retryAfter: string | undefined; readonly body: string },

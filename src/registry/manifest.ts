@@ -32,12 +32,12 @@ export type ParsedManifest =
 /** Overlayfs stacks some hundred layers at most; the largest public indexes have some dozen entries. */
 const maxEntries = 1024;
 
-const kinds: Readonly<Record<string, ParsedManifest['kind']>> = {
-  'application/vnd.oci.image.index.v1+json': 'index',
-  'application/vnd.docker.distribution.manifest.list.v2+json': 'index',
-  'application/vnd.oci.image.manifest.v1+json': 'image',
-  'application/vnd.docker.distribution.manifest.v2+json': 'image',
-};
+const kinds: ReadonlyMap<string | undefined, ParsedManifest['kind']> = new Map([
+  ['application/vnd.oci.image.index.v1+json', 'index'],
+  ['application/vnd.docker.distribution.manifest.list.v2+json', 'index'],
+  ['application/vnd.oci.image.manifest.v1+json', 'image'],
+  ['application/vnd.docker.distribution.manifest.v2+json', 'image'],
+]);
 
 const descriptor = z.object({
   mediaType: z.string().max(255),
@@ -74,8 +74,8 @@ export function parseManifest(mediaType: string, body: Buffer): ParsedManifest {
   if ('manifests' in manifest && ('layers' in manifest || 'config' in manifest)) {
     throw refuse('it has the fields of an index and of an image');
   }
-  const outer = kinds[type];
-  const inner = kinds[manifest.mediaType ?? ''];
+  const outer = kinds.get(type);
+  const inner = kinds.get(manifest.mediaType);
   if (outer !== undefined && inner !== undefined && outer !== inner) {
     throw refuse(`its Content-Type is ${type}, its mediaType ${manifest.mediaType}`);
   }

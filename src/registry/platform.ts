@@ -58,18 +58,18 @@ function versions(from: number, to: number): string[] {
   return Array.from({ length: count }, (_, index) => `v${from - index}`);
 }
 
-const otherNames: Readonly<Record<string, string>> = {
-  x86_64: 'amd64',
-  'x86-64': 'amd64',
-  aarch64: 'arm64',
-  i386: '386',
-};
+const otherNames: ReadonlyMap<string, string> = new Map([
+  ['x86_64', 'amd64'],
+  ['x86-64', 'amd64'],
+  ['aarch64', 'arm64'],
+  ['i386', '386'],
+]);
 
 /** One spelling for each platform: Go's names of architectures; a variant where it says more than the architecture. */
 function normalize({ os: system, architecture, variant = '' }: Platform): Platform {
   const name = architecture.toLowerCase();
   const level = /^\d$/.test(variant) ? `v${variant}` : variant.toLowerCase();
-  const known = { os: system.toLowerCase(), architecture: otherNames[name] ?? name };
+  const known = { os: system.toLowerCase(), architecture: otherNames.get(name) ?? name };
   if (name === 'armhf') return { ...known, architecture: 'arm', variant: 'v7' };
   if (name === 'armel') return { ...known, architecture: 'arm', variant: 'v6' };
   if (known.architecture === 'arm') return { ...known, variant: level || 'v7' };

@@ -47,6 +47,8 @@ export async function followRedirects(
  */
 export function redirected(request: HttpRequest, location: string | undefined, rules: RedirectRules): HttpRequest {
   const from = describeRequest(request.method, request.url);
+  // The body is a form with a refresh token: no token server may pass it on.
+  if (request.body !== undefined) throw new RegistryError('invalid', `${from}: a redirect of a request with a body`);
   const url = location === undefined ? null : URL.parse(location, request.url.href);
   if (url === null) throw new RegistryError('invalid', `${from}: a redirect without a usable Location`);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {

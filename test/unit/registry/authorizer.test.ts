@@ -72,6 +72,14 @@ describe('concurrent refusals', () => {
     await expect(second).resolves.toBe('Bearer t');
   });
 
+  test("are nobody's failure when everybody gave up before", async () => {
+    const signal = AbortSignal.abort(new Error('pod deleted'));
+    await expect(answer(alice, bearer, { signal })).rejects.toThrow('pod deleted');
+    // An unhandled rejection would fail the run.
+    pending[0]?.reject(new Error('away'));
+    await new Promise((resolve) => setImmediate(resolve));
+  });
+
   test('share its failure, and the next one tries again', async () => {
     const both = Promise.allSettled([answer(alice, bearer), answer(alice, bearer)]);
     pending[0]?.reject(new Error('away'));

@@ -44,6 +44,11 @@ describe('a redirect', () => {
     expect(() => redirected(request, location, strict)).toThrow(/from https to http:\/\/store\.example\.com; only/);
   });
 
+  test('is refused to a request whose body holds a secret', () => {
+    const post: HttpRequest = { ...request, method: 'POST', body: 'refresh_token=hunter2' };
+    expect(() => redirected(post, '/elsewhere', strict)).toThrow(/a redirect of a request with a body/);
+  });
+
   test.each([
     [undefined, /without a usable Location/],
     ['https://[', /without a usable Location/],

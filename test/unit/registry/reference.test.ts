@@ -115,7 +115,7 @@ describe('an image reference', () => {
           expect((error as RegistryError).message).not.toMatch(/[\n\0]/);
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     );
   });
 });
