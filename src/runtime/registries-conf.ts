@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { pathOfRegistry } from '../config/path-registry.ts';
 import { lookAtText, namesIn, readText } from './files.ts';
 import { isTable, parseToml } from './toml.ts';
 import { type FileChange, type Plan, RuntimeConfigError } from './types.ts';
@@ -84,7 +85,7 @@ export function renderDropIn(port: number, registries: readonly AcceleratedRegis
       `location = "${host}"`,
       ...(plainHttp ? ['insecure = true'] : []),
       '[[registry.mirror]]',
-      `location = "127.0.0.1:${port}/${host}"`,
+      `location = "127.0.0.1:${port}/${pathOfRegistry(host)}"`,
       'insecure = true',
       '',
     ].join('\n'),
@@ -92,13 +93,17 @@ export function renderDropIn(port: number, registries: readonly AcceleratedRegis
   return firstLine + tables.join('');
 }
 
-/** Throws a `RuntimeConfigError` when `host` can't be a registry's name in an image reference. */
+/**
+ * Gives `host` back. Throws a `RuntimeConfigError` when it can't be a registry's name in an image reference (one has a dot
+ * or a port, or is localhost) or in the mirror's path (no capitals there).
+ */
 export function checkRegistryHost(host: string): string {
-  if (/^[a-zA-Z0-9.-]+(:\d{1,5})?$/.test(host)) return host;
+  if (/^[a-z0-9]+((\.|-+)[a-z0-9]+)*(:\d{1,5})?$/.test(host) && (/[.:]/.test(host) || host === 'localhost'))
+    return host;
   const reason = host.includes('*')
     ? 'registries.conf can send a wildcard only to one fixed path, where the name that the star stood for is lost. Name each registry'
-    : 'write it as in an image reference: host or host:port, without a scheme or a path';
-  throw new RuntimeConfigError(`--registry ${host}: ${reason}`);
+    : 'write it as in an image reference, host or host:port, in small letters and without a scheme or a path';
+  throw new RuntimeConfigError(`registry ${host}: ${reason}`);
 }
 
 async function readOwn(root: string): Promise<{ text: string; mode: number } | undefined> {

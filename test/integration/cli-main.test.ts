@@ -145,5 +145,5 @@ test('shoal runtime configure says in one line why it can not', async () => {
     '*.example.com',
   ]);
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^shoal: --registry \*\.example\.com: .+\n$/);
+  expect(stderr).toMatch(/^shoal: registry \*\.example\.com: .+\n$/);
 });

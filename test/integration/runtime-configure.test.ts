@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { pathOfRegistry } from '../../src/config/path-registry.ts';
 import { type Containerd, startContainerd } from '../harness/containerd.ts';
 import { startImageRegistry } from '../harness/image-registry.ts';
 import { mixedContent } from '../harness/images.ts';
@@ -99,24 +100,27 @@ test('a containerd without config_path is told the lines that make it ask the mi
   expect(again).not.toContain('to do');
 });
 
-test('podman reads the drop-in and pulls everything from the mirror by the path', async () => {
-  const origin = await startImageRegistry(scope, { [`${registry}/app`]: app });
-  const root = await temporaryFolder(scope, 'root');
-  const folder = path.join(root, 'etc/containers');
-  await mkdir(folder, { recursive: true });
-  await writeFile(path.join(folder, 'policy.json'), '{"default": [{"type": "insecureAcceptAnything"}]}');
-  const port = Number(new URL(origin.url).port);
-  await configure('/state', port, '--runtime', 'podman', '--root', root, '--registry', registry);
-  // In a mount namespace of its own podman sees the folder as /etc/containers; what it mounts goes with the namespace.
-  const script = 'mount --bind "$0" /etc/containers && exec "$@"';
-  const storage = [
-    '--root',
-    path.join(root, 'storage'),
-    '--runroot',
-    path.join(root, 'run'),
-    '--storage-driver',
-    'vfs',
-  ];
-  const podman = ['podman', ...storage, 'pull', '--quiet', `${registry}/app:v1`];
-  expect(await run(['unshare', '--mount', 'sh', '-c', script, folder, ...podman])).toMatch(/^[0-9a-f]{64}\n$/);
-});
+test.each([registry, `${registry}:5000`])(
+  'podman pulls everything of %s from the mirror, by the path',
+  async (host) => {
+    const origin = await startImageRegistry(scope, { [`${pathOfRegistry(host)}/app`]: app });
+    const root = await temporaryFolder(scope, 'root');
+    const folder = path.join(root, 'etc/containers');
+    await mkdir(folder, { recursive: true });
+    await writeFile(path.join(folder, 'policy.json'), '{"default": [{"type": "insecureAcceptAnything"}]}');
+    const port = Number(new URL(origin.url).port);
+    await configure('/state', port, '--runtime', 'podman', '--root', root, '--registry', host);
+    // In a mount namespace of its own podman sees the folder as /etc/containers; what it mounts goes with the namespace.
+    const script = 'mount --bind "$0" /etc/containers && exec "$@"';
+    const storage = [
+      '--root',
+      path.join(root, 'storage'),
+      '--runroot',
+      path.join(root, 'run'),
+      '--storage-driver',
+      'vfs',
+    ];
+    const podman = ['podman', ...storage, 'pull', '--quiet', `${host}/app:v1`];
+    expect(await run(['unshare', '--mount', 'sh', '-c', script, folder, ...podman])).toMatch(/^[0-9a-f]{64}\n$/);
+  },
+);

@@ -203,7 +203,7 @@ describe.each(['crio', 'podman'] as const)('%s', (runtime) => {
   test('gets a drop-in with a mirror for each registry, readable for all, and loses it again', async () => {
     await configure({ runtime, registries: ['docker.io', 'reg.example.com:5000'] });
     expect(await modeOf(dropIn)).toBe(0o644);
-    expect(await read(dropIn)).toContain('location = "127.0.0.1:65002/reg.example.com:5000"\ninsecure = true');
+    expect(await read(dropIn)).toContain('location = "127.0.0.1:65002/reg.example.com_5000"\ninsecure = true');
     expect((await configure({ runtime, registries: ['docker.io', 'reg.example.com:5000'] })).changes).toEqual([]);
     await configure({ runtime, undo: true });
     expect(await readdir(path.dirname(path.join(root, dropIn)))).toEqual([]);
@@ -246,6 +246,9 @@ describe('registries.conf', () => {
     ['*.aliyuncs.com', 'Name each registry'],
     ['https://docker.io', 'host or host:port'],
     ['docker.io/library', 'host or host:port'],
+    ['Registry.example.com', 'small letters'],
+    ['library', 'host or host:port'],
+    ['a.example"\ninsecure = true', 'host or host:port'],
   ])('--registry %s is refused with the reason', async (host, message) => {
     await expect(configure({ runtime: 'crio', registries: [host] })).rejects.toThrow(message);
   });
