@@ -11,6 +11,11 @@ export interface MirrorOptions extends HandlerOptions {
   readonly port: number;
   /** Requests that are worked on at once; one more gets 503 at once. */
   readonly maxRequests: number;
+  /**
+   * Seconds after which a client that takes nothing of what is there is given up (120 by default): the pieces that wait for
+   * it can't be evicted. Long enough for a disk that is briefly overwhelmed by the unpacking of other layers.
+   */
+  readonly clientTimeout?: number;
 }
 
 export interface Mirror {
@@ -28,8 +33,7 @@ const maxHeaderBytes = 64 * 1024;
 const requestSeconds = 15;
 /** Go's clients drop idle connections after 30 s (containerd) or 90 s: longer here, so that none is closed under a request. */
 const keepAliveSeconds = 120;
-/** A client that takes nothing for so long is gone, and holds memory: the pieces that wait for it can't be evicted. */
-const clientStallSeconds = 120;
+const defaultClientTimeout = 120;
 /** What is still written by then when the mirror closes is cut off. */
 const closeSeconds = 3;
 
@@ -48,7 +52,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     connectionsCheckingInterval: 1000,
     keepAliveTimeout: keepAliveSeconds * 1000,
   });
-  server.timeout = clientStallSeconds * 1000;
+  server.timeout = (options.clientTimeout ?? defaultClientTimeout) * 1000;
   // Connections wait for a request or hold one: room for a few idle ones of each client.
   server.maxConnections = Math.max(64, 4 * maxRequests);
   server.on('request', serve);
@@ -56,7 +60,10 @@ export function createMirror(options: MirrorOptions): Mirror {
   server.on('checkContinue', serve);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // In the middle of an answer a second one would be taken for content.
-    if (!socket.writable || active.has(socket)) return void socket.destroy();
+    if (!socket.writable || active.has(socket)) {
+      socket.destroy();
+      return;
+    }
     const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
     socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     endWithFin(socket);
