@@ -8,7 +8,7 @@ import { endWithFin } from './connection.ts';
 import type { Patience } from './patience.ts';
 
 /** A chunk and the text that goes before it. */
-interface Piece {
+interface Segment {
   readonly preamble: string;
   readonly chunk: BlobChunk;
 }
@@ -33,15 +33,15 @@ export async function sendBlob(
   { signal, patience, stallTimeout }: SendOptions,
 ): Promise<void> {
   const window = new ChunkWindow(response);
-  const pieces = readPieces(blob, plan, signal);
+  const segments = readSegments(blob, plan, signal);
   try {
     for (;;) {
-      const piece = await nextPiece(pieces, signal);
+      const segment = await nextSegment(segments, signal);
       patience.stop();
-      if (piece === undefined) break;
+      if (segment === undefined) break;
       if (!response.headersSent) response.writeHead(plan.status, plan.headers);
-      if (piece.preamble !== '') response.write(piece.preamble);
-      window.write(piece.chunk);
+      if (segment.preamble !== '') response.write(segment.preamble);
+      window.write(segment.chunk);
       await untilAborted(window.room(), signal);
       patience.start(stallTimeout, () => new PullError('unavailable', `no byte came for ${stallTimeout} s`));
     }
@@ -53,13 +53,13 @@ export async function sendBlob(
   } finally {
     patience.stop();
     // Lets go of what was fetched ahead. It may have to wait for a slow backend, which is nobody's concern here.
-    pieces.return().catch(() => undefined);
+    segments.return().catch(() => undefined);
   }
 }
 
-/** The next piece, or undefined at the end. One that comes after the request was aborted is released at once. */
-async function nextPiece(pieces: AsyncGenerator<Piece, void>, signal: AbortSignal): Promise<Piece | undefined> {
-  const next = pieces.next();
+/** The next segment, or undefined at the end. One that comes after the request was aborted is released at once. */
+async function nextSegment(segments: AsyncGenerator<Segment, void>, signal: AbortSignal): Promise<Segment | undefined> {
+  const next = segments.next();
   try {
     const result = await untilAborted(next, signal);
     return result.done ? undefined : result.value;
@@ -70,7 +70,7 @@ async function nextPiece(pieces: AsyncGenerator<Piece, void>, signal: AbortSigna
 }
 
 /** The plan's parts in order. Throws when the backend gives more or fewer bytes than it was asked for. */
-async function* readPieces(blob: OpenBlob, { parts }: BlobPlan, signal: AbortSignal): AsyncGenerator<Piece, void> {
+async function* readSegments(blob: OpenBlob, { parts }: BlobPlan, signal: AbortSignal): AsyncGenerator<Segment, void> {
   for (const part of parts) {
     let { preamble } = part;
     let offset = part.start;

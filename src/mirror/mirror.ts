@@ -33,6 +33,7 @@ const maxHeaderBytes = 64 * 1024;
 const requestSeconds = 15;
 /** Go's clients drop idle connections after 30 s (containerd) or 90 s: longer here, so that none is closed under a request. */
 const keepAliveSeconds = 120;
+/** Seconds. */
 const defaultClientTimeout = 120;
 /** What is still written by then when the mirror closes is cut off. */
 const closeSeconds = 3;
