@@ -39,7 +39,7 @@ export function settingsFromEnvironment(env: Readonly<Record<string, string | un
       findings.push({
         where,
         key: '',
-        message: `is not a setting${meant ? `; did you mean ${meant}?` : ''} \`shoal config schema\` lists the keys; mirror.port is SHOAL_MIRROR_PORT`,
+        message: `is not a setting${meant ? `; did you mean ${meant}?` : '.'} \`shoal config schema\` lists the keys; mirror.port is SHOAL_MIRROR_PORT`,
       });
     }
   }
@@ -73,7 +73,7 @@ function unknownName(name: string, names: readonly string[]): string {
   const under = names.find((known) => name.startsWith(`${known}.`));
   if (under) return `can't be set by itself; set all of ${under}, as in --set '${under}={"a.example:5000": {…}}'`;
   const meant = nearest(name, names);
-  return `is not a key${meant ? `; did you mean ${meant}?` : ''} \`shoal config schema\` lists the keys`;
+  return `is not a key${meant ? `; did you mean ${meant}?` : '.'} \`shoal config schema\` lists the keys`;
 }
 
 function readValue(key: ConfigKey, text: string, where: string, settings: Setting[], findings: Finding[]): void {

@@ -44,9 +44,10 @@ export async function planContainerd(options: ContainerdOptions, block: MirrorBl
 /** Takes Shoal's block out of every `_default/hosts.toml` that containerd reads. */
 export async function planContainerdUndo(options: ContainerdOptions): Promise<Plan> {
   const { root } = options;
-  const { configPath } = await readRegistryConfig(root, options.configFile);
+  const named = options.configPath?.split(':');
+  const folders = named ?? (await readRegistryConfig(root, options.configFile)).configPath ?? [defaultConfigPath];
   const changes: FileChange[] = [];
-  for (const folder of options.configPath?.split(':') ?? configPath ?? [defaultConfigPath]) {
+  for (const folder of folders) {
     const file = path.join(folder, defaultHost, 'hosts.toml');
     const found = await readText(path.join(root, file));
     const without = found && removeMirror(file, found.text);

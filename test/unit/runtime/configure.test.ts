@@ -93,6 +93,13 @@ describe('containerd', () => {
     expect(await readdir(path.join(root, 'etc/containerd/certs.d'))).toEqual(['quay.io']);
   });
 
+  test('can be undone in a folder that is named, also when its config.toml is broken', async () => {
+    await configure();
+    await put('etc/containerd/config.toml', 'version = = 2');
+    const undo = await configure({ undo: true, configPath: '/etc/containerd/certs.d' });
+    expect(undo.changes).toMatchObject([{ action: 'remove' }]);
+  });
+
   test('has nothing to undo where Shoal never was', async () => {
     expect(await configure({ undo: true })).toMatchObject({
       changes: [],
