@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createRegistryClient } from '../../src/registry/client.ts';
 import { systemClock } from '../../src/registry/retry.ts';
@@ -270,6 +271,22 @@ describe('the consumer of a transfer', () => {
     await client.fetchBlob(repository, digest, { credentials: anonymous, range: middle, size: blob.length, onData });
     expect(overlaps).toBe(0);
     expect(Buffer.concat(chunks).equals(blob.subarray(middle.start, middle.end))).toBe(true);
+  });
+
+  test('may digest for longer than the registry may stall', async () => {
+    const transferTimeout = 0.2;
+    client = createClient({ transferTimeout });
+    const origin = await startOrigin(scope, ({ headers }, response) => serve(response, parseRange(headers.range)));
+    const chunks: Buffer[] = [];
+    const onData = async (chunk: Buffer) => {
+      // Twice what undici's coarse timers take to notice a stall.
+      if (chunks.length === 0) await setTimeout(2 * (transferTimeout * 1000 + 500));
+      chunks.push(Buffer.from(chunk));
+    };
+    const repository = { registry: origin.host, repository: 'a/b' };
+    await client.fetchBlob(repository, digest, { credentials: anonymous, range: middle, size: blob.length, onData });
+    expect(Buffer.concat(chunks).equals(blob.subarray(middle.start, middle.end))).toBe(true);
+    expect(origin.requests).toHaveLength(1);
   });
 
   test.each([
