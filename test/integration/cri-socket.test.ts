@@ -43,15 +43,11 @@ const startRuntime = (handle = answering) => startGrpcBackend(scope, runtimeSock
 
 /** A socket file whose process is gone. */
 async function leaveStaleSocket(): Promise<void> {
-  const process = await start(scope, 'python3', [
-    'python3',
-    '-c',
-    'import socket, sys, signal\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\nprint("bound", flush=True)\nsignal.pause()',
-    listen,
-  ]);
-  await process.until(() => process.output.includes('bound'), { what: 'its socket' });
-  process.kill('SIGKILL');
-  await process.exited;
+  const script = `require('node:net').createServer().listen(process.argv[1], () => console.log('bound'))`;
+  const owner = await start(scope, 'owner', [process.execPath, '-e', script, listen]);
+  await owner.until(() => owner.output.includes('bound'), { what: 'its socket' });
+  owner.kill('SIGKILL');
+  await owner.exited;
 }
 
 describe('the socket', () => {
