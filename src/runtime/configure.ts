@@ -38,7 +38,7 @@ export async function configureRuntime(config: Config, options: ConfigureOptions
   const secret = async (): Promise<string> =>
     options.dryRun ? ((await readLoopbackSecret(stateDir)) ?? absentSecret) : loopbackSecret(stateDir);
   const { changes, notes, todo } = await makePlan(config, options, secret);
-  const needed = changes.filter(({ before, after }) => before !== after);
+  const needed = changes.filter(({ before, after, modeBefore, mode }) => before !== after || modeBefore !== mode);
   if (!options.dryRun) for (const change of needed) await apply(change);
   return {
     runtime: options.runtime,

@@ -68,13 +68,16 @@ export function configPathAdvice(file: string, config: RegistryConfig, folder: s
     .map((key) => (/^[\w-]+$/.test(key) ? key : `"${key}"`))
     .join('.');
   const setting = `config_path = "${folder}"`;
-  const lines = config.tableExists
-    ? `put this line into the table [${table}]:\n  ${setting}`
-    : `add these lines:\n  [${table}]\n    ${setting}`;
+  const present = config.configPath?.join(':');
+  const state = present === undefined ? `is not set in ${file}` : `is "${present}"`;
+  const lines =
+    present !== undefined || config.tableExists
+      ? `${present === undefined ? 'put this line into' : 'change it, in'} the table [${table}]:\n  ${setting}`
+      : `add these lines:\n  [${table}]\n    ${setting}`;
   const first = config.inlineRegistries
     ? ` Its registry.mirrors and registry.configs have to move to ${folder}/<host>/hosts.toml first: containerd refuses both together.`
     : '';
-  return `containerd does not read ${folder}: config_path is not set in ${file}.${first} In ${file}, ${lines}\nthen restart containerd, once`;
+  return `containerd does not read ${folder}: config_path ${state}.${first} In ${file}, ${lines}\nthen restart containerd, once`;
 }
 
 function registryTable(version: number): readonly string[] {

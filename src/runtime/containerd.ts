@@ -31,7 +31,14 @@ export async function planContainerd(options: ContainerdOptions, block: MirrorBl
   const origin = without?.origin ?? { mode: found?.mode, folders: found ? 0 : await missingFolders(target) };
   const theirs = without?.text ?? found?.text ?? '';
   const after = addMirror(file, theirs, block, origin);
-  const change: FileChange = { path: target, before: found?.text, after, mode: fileMode, emptyFolders: 0 };
+  const change: FileChange = {
+    path: target,
+    before: found?.text,
+    after,
+    modeBefore: found?.mode,
+    mode: fileMode,
+    emptyFolders: 0,
+  };
   return {
     changes: [change],
     notes: [...notesOnDefaults(file, theirs), ...(await notesOnFolders(root, folders, block.port))],
@@ -58,6 +65,7 @@ export async function planContainerdUndo(options: ContainerdOptions): Promise<Pl
       path: path.join(root, file),
       before: found.text,
       after: ownFile ? undefined : without.text,
+      modeBefore: found.mode,
       mode: mode ?? found.mode,
       emptyFolders: folders,
     });

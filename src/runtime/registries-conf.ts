@@ -40,6 +40,7 @@ export async function planRegistriesConf(
     path: path.join(root, dropIn),
     before: found?.text,
     after: renderDropIn(port, free),
+    modeBefore: found?.mode,
     // Rootless podman reads it, too; there is no secret in it.
     mode: 0o644,
     emptyFolders: 0,
@@ -62,11 +63,13 @@ export async function planRegistriesConf(
 export async function planRegistriesConfUndo(root: string): Promise<Plan> {
   const found = await readOwn(root);
   if (!found) return { changes: [], notes: [`${dropIn} is not there: nothing to undo`], todo: [] };
+  const { text, mode } = found;
   const change = {
     path: path.join(root, dropIn),
-    before: found.text,
+    before: text,
     after: undefined,
-    mode: found.mode,
+    modeBefore: mode,
+    mode,
     emptyFolders: 0,
   };
   return { changes: [change], notes: [], todo: [] };

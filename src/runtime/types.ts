@@ -8,6 +8,8 @@ export interface FileChange {
   readonly before: string | undefined;
   /** Undefined: the file goes. */
   readonly after: string | undefined;
+  /** Permissions now; undefined where there is no file. */
+  readonly modeBefore: number | undefined;
   /** Permissions afterwards. */
   readonly mode: number;
   /** Folders above the file that go with it, if they are empty. */

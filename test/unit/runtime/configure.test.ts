@@ -64,6 +64,13 @@ describe('containerd', () => {
     expect((await stat(path.join(root, hostsToml))).ino).toBe(before.ino);
   });
 
+  test('has its secret closed to others again when somebody opened the file', async () => {
+    await configure();
+    await chmod(path.join(root, hostsToml), 0o644);
+    expect((await configure()).changes).toMatchObject([{ action: 'write' }]);
+    expect(await modeOf(hostsToml)).toBe(0o600);
+  });
+
   test("gets the mirror's port when that changes, once", async () => {
     await configure();
     await configure({}, ['mirror.port=1234']);
@@ -136,7 +143,9 @@ describe('containerd', () => {
     await put('etc/containerd/config.toml', configToml('/etc/containerd/certs.d'));
     const report = await configure({ configPath: '/srv/certs.d' });
     expect(report.changes[0]?.path).toBe(path.join(root, 'srv/certs.d/_default/hosts.toml'));
-    expect(report.todo).toEqual([expect.stringContaining('containerd does not read /srv/certs.d')]);
+    expect(report.todo).toEqual([
+      expect.stringContaining('containerd does not read /srv/certs.d: config_path is "/etc/containerd/certs.d"'),
+    ]);
   });
 
   test("gets its _default where it hides no host of a later folder, and an administrator's _default is added to", async () => {

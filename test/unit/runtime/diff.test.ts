@@ -8,7 +8,7 @@ import { Scope } from '../../harness/scope.ts';
 import { temporaryFolder } from '../../harness/temp.ts';
 
 function diff(before: string | undefined, after: string | undefined): string {
-  return unifiedDiff({ path: 'file', before, after, mode: 0o644, emptyFolders: 0 });
+  return unifiedDiff({ path: 'file', before, after, modeBefore: 0o644, mode: 0o644, emptyFolders: 0 });
 }
 
 let scope: Scope;
