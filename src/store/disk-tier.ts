@@ -48,6 +48,10 @@ export interface DiskTierOptions extends VolumeOptions {
 }
 
 const writesAtOnce = 16;
+/** The share of the disk that is freed when it is full. */
+const reclaimShare = 1 / 128;
+/** A process that dies loses at most what was put within this time. */
+const flushEveryMs = 20;
 /** A power loss costs at most what was put within this time. */
 const syncEveryMs = 5_000;
 const firstRetryMs = 1_000;
@@ -74,6 +78,7 @@ export class DiskTier {
   #requests = 0;
   #writes = 0;
   readonly #quiet: (() => void)[] = [];
+  #flushTimer: NodeJS.Timeout | undefined;
   #syncTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #retryMs = firstRetryMs;
@@ -151,20 +156,21 @@ export class DiskTier {
   forget(piece: Piece): void {
     if (this.#queue.delete(piece) && piece.frame) this.#client.settled(piece.frame);
     if (piece.extent) this.#remove(piece.extent);
-    void this.#flush();
+    this.#flushSoon();
   }
 
   /** The blob was verified: noted as soon as all of it is on the disk. */
   noteVerified(blob: Blob): void {
     if (!this.usable || !blob.verifiedOnDisk) return;
     this.#volume?.append({ type: 'verified', digest: blob.digest });
-    void this.#flush();
+    this.#flushSoon();
   }
 
   /** Writes what is dirty, syncs, closes the files and gives the directory free. */
   async close(): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#flushTimer);
     await this.#opening?.catch(() => undefined);
     await this.#untilQuiet();
     const volume = this.#volume;
@@ -269,7 +275,7 @@ export class DiskTier {
   #writeNext(): void {
     for (const piece of this.#queue) {
       if (this.#writes >= writesAtOnce || !this.usable) return;
-      const run = this.#space.allocate(this.#space.blocksFor(piece.length));
+      const run = this.#allocate(this.#space.blocksFor(piece.length));
       // Everything is being read or written: the end of any request comes back here.
       if (!run) return;
       this.#queue.delete(piece);
@@ -277,6 +283,13 @@ export class DiskTier {
       this.#space.hold(extent);
       void this.#write(extent);
     }
+  }
+
+  #allocate(count: number): Run | undefined {
+    // Room is made for many at once: their drop records are then written together, before the first of them is overwritten.
+    const { blockSize } = this.#options;
+    if (this.#space.free < count * blockSize) this.#space.reclaim(this.#space.capacity * reclaimShare);
+    return this.#space.allocate(count);
   }
 
   async #write(extent: Extent): Promise<void> {
@@ -302,7 +315,7 @@ export class DiskTier {
     this.#client.settled(frame);
     this.#writes -= 1;
     this.#end(extent);
-    await this.#flush();
+    this.#flushSoon();
   }
 
   /** Takes the piece off the disk; its blocks are free once no request is under way for them. */
@@ -334,6 +347,13 @@ export class DiskTier {
   #untilQuiet(): Promise<void> {
     if (this.#requests === 0) return Promise.resolve();
     return new Promise((resolve) => this.#quiet.push(resolve));
+  }
+
+  #flushSoon(): void {
+    this.#flushTimer ??= setTimeout(() => {
+      this.#flushTimer = undefined;
+      void this.#flush();
+    }, flushEveryMs).unref();
   }
 
   /** Brings the index up to date, in a new file when the old one is mostly past. */

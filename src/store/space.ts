@@ -82,6 +82,15 @@ export class Space<Item extends Placed> {
     return at === undefined ? undefined : { at, count };
   }
 
+  /** Evicts until `bytes` are free, or nothing is left that may leave. */
+  reclaim(bytes: number): void {
+    while (this.free < bytes) {
+      const item = this.order.evict();
+      if (!item) return;
+      this.#options.evict(item);
+    }
+  }
+
   /** `item` has the blocks of its run, which `allocate` gave (or `used` named). */
   hold(item: Item): void {
     this.#holders.fill(item, item.at, item.at + item.count);

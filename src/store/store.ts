@@ -19,10 +19,13 @@ export interface CreateOptions {
  */
 export async function createPieceStore(options: CreateOptions): Promise<Store> {
   const { config, directory, native, log, now = () => Date.now() / 1000 } = options;
-  const { mode, capacity, aio } = config;
+  const { mode, aio } = config;
+  const blockSize = config.blocksize * 1024;
+  const wholeBlocks = (bytes: number) => Math.floor(bytes / blockSize) * blockSize;
+  const capacity = wholeBlocks(config.capacity);
   const store = new Store({
-    arena: native.createArena({ capacity: config.optionBlockSize }),
-    blockSize: config.blocksize * 1024,
+    arena: native.createArena({ capacity: wholeBlocks(config.optionBlockSize) }),
+    blockSize,
     now,
     ...(mode === 'disk' ? { disk: { directory, capacity, aio, native, log } } : {}),
   });

@@ -31,6 +31,9 @@ export class Volume {
   readonly #options: VolumeOptions;
   #journal: Journal | undefined;
   #unsynced = false;
+  /** Whether drop records were appended since `#dropsWritten` began to be. */
+  #dropsPending = false;
+  #dropsWritten: Promise<void> = Promise.resolve();
 
   private constructor(options: VolumeOptions, files: CacheFiles, device: BlockDevice) {
     this.#options = options;
@@ -73,6 +76,7 @@ export class Volume {
   append(record: JournalRecord): void {
     this.#journal?.append(record);
     this.#unsynced = true;
+    if (record.type === 'drop') this.#dropsPending = true;
   }
 
   async flush(): Promise<void> {
@@ -81,7 +85,11 @@ export class Volume {
 
   /** Writes whole pages from block `at` on, when nothing in the index speaks of them any more. */
   async write(at: number, pages: Buffer): Promise<void> {
-    await this.flush();
+    if (this.#dropsPending) {
+      this.#dropsPending = false;
+      this.#dropsWritten = this.flush();
+    }
+    await this.#dropsWritten;
     await this.device.write(pages, this.#offset(at));
   }
 
