@@ -5,7 +5,8 @@ import { type RunResult, runAnyway } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
-const entry = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
+/** The built program when SHOAL_ENTRY names it, else the sources. */
+const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 let scope: Scope;
 let folder: string;

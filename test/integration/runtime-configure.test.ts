@@ -12,8 +12,8 @@ import { run } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
-const repositoryRoot = path.resolve(import.meta.dirname, '../..');
-const entry = path.join(repositoryRoot, 'src/cli/main.ts');
+/** The built program when SHOAL_ENTRY names it, else the sources. */
+const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 /** A registry that doesn't exist (RFC 2606): what comes from it came through the configuration. */
 const registry = 'registry.example.test';
 const app = mixedContent(256 * 1024, 2);
