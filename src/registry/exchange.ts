@@ -31,7 +31,11 @@ const maxInformational = 16;
  * One request and its answer, without redirects. Resolves when the body has ended and the reader has taken all of it, or
  * the reader had enough. Rejects with the signal's reason, with what the reader threw, or with a `RegistryError`.
  */
-export function exchange(dispatcher: Dispatcher, request: HttpRequest, reader: HttpReader): Promise<void> {
+export function exchange(
+  dispatcher: Pick<Dispatcher, 'dispatch'>,
+  request: HttpRequest,
+  reader: HttpReader,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     request.signal?.throwIfAborted();
     const handler = new ExchangeHandler(request, reader, { resolve, reject });
