@@ -26,6 +26,13 @@ const unixEndpoint = z
     `is longer than a socket's path may be: ${socketPathLimit} bytes`,
   );
 
+/** `90s`, `30m`, `24h`, `3d`, or a number of seconds. */
+function toSeconds(duration: number | string): number {
+  if (typeof duration === 'number') return duration;
+  const unit = { s: 1, m: 60, h: 3600, d: 86_400 }[duration.slice(-1)];
+  return unit === undefined ? Number(duration) : Number(duration.slice(0, -1)) * unit;
+}
+
 /**
  * The cache, under the seeds' parameter names (ACR P2P agent, appendix). Where a value is absent its default depends
  * on `mode`, as in the appendix' table.
@@ -58,6 +65,16 @@ const cache = z
       .optional()
       .describe('GiB that the memory tier may not exceed. 1 in disk mode, 8 in memory mode.'),
     aio: z.literal([0, 1]).default(1).describe('1: libaio. 0: a pool of threads. Without meaning in memory mode.'),
+    cacheTTL: z
+      .union([
+        z.number().min(0),
+        z.string().regex(/^\d+(\.\d+)?[smhd]?$/, 'a number of seconds, or one with a unit: 90s, 30m, 24h, 3d'),
+      ])
+      .transform(toSeconds)
+      .prefault(0)
+      .describe(
+        'How long a piece is kept after it was stored: seconds, or with a unit (90s, 30m, 24h, 3d). 0: until its room is needed.',
+      ),
   })
   .transform((value) => ({
     ...value,

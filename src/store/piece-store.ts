@@ -4,9 +4,18 @@ import { closedError, StoreError } from './errors.ts';
 import { longestDigest, type PutRecord } from './journal-format.ts';
 import { Load } from './load.ts';
 import { type Frame, MemoryTier } from './memory-tier.ts';
-import { Piece, pieceId } from './piece.ts';
+import { type Blob, Piece, pieceId } from './piece.ts';
 import { PieceTable } from './piece-table.ts';
-import type { PieceKey, PieceStore, PieceWriter, PinnedPiece, StoreStat, Tier } from './types.ts';
+import type {
+  PieceKey,
+  PieceStore,
+  PieceWriter,
+  PinnedPiece,
+  StoreAdmin,
+  StoredBlob,
+  StoreStat,
+  Tier,
+} from './types.ts';
 
 const longestPiece = 4 * 1024 * 1024;
 
@@ -31,7 +40,7 @@ export interface StoreOptions {
 }
 
 /** The piece store: which pieces there are, in which tier, and who reads them. See `PieceStore` for the promises. */
-export class Store implements PieceStore {
+export class Store implements PieceStore, StoreAdmin {
   readonly readAheadBytes: number;
   readonly #options: StoreOptions;
   readonly #table = new PieceTable();
@@ -140,6 +149,36 @@ export class Store implements PieceStore {
     };
   }
 
+  list(): StoredBlob[] {
+    return [...this.#table.allBlobs()].map(describeBlob);
+  }
+
+  collectGarbage(): number {
+    return this.#forgetAll((piece) => this.#isExpired(piece.storedAt));
+  }
+
+  clear(): number {
+    return this.#forgetAll(() => true);
+  }
+
+  async verify(signal?: AbortSignal): Promise<{ checked: number; damaged: number }> {
+    const sums = { checked: 0, damaged: 0 };
+    for (const piece of [...this.#table]) {
+      if (piece.gone || !piece.extent || !this.#disk?.usable) continue;
+      const frame = await this.#memory.acquire(piece.id, piece.length, 'read', signal);
+      try {
+        if (piece.gone || !piece.extent) continue;
+        sums.checked += 1;
+        if (await this.#disk.read(piece, frame)) continue;
+        sums.damaged += 1;
+        this.#forget(piece);
+      } finally {
+        this.#giveBack(frame);
+      }
+    }
+    return sums;
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -238,6 +277,12 @@ export class Store implements PieceStore {
     return ttl !== undefined && now() - storedAt >= ttl;
   }
 
+  #forgetAll(condition: (piece: Piece) => boolean): number {
+    const pieces = [...this.#table].filter(condition);
+    for (const piece of pieces) this.#forget(piece);
+    return pieces.length;
+  }
+
   #forget(piece: Piece): void {
     this.#table.remove(piece);
     this.#disk?.forget(piece);
@@ -302,4 +347,17 @@ export class Store implements PieceStore {
       },
     };
   }
+}
+
+function describeBlob({ digest, pieces, verified }: Blob): StoredBlob {
+  const all = [...pieces.values()];
+  return {
+    digest,
+    pieces: all.length,
+    bytes: all.reduce((sum, { length }) => sum + length, 0),
+    memory: all.filter(({ frame }) => frame).length,
+    disk: all.filter(({ extent }) => extent).length,
+    verified,
+    storedAt: all.reduce((oldest, { storedAt }) => Math.min(oldest, storedAt), Number.POSITIVE_INFINITY),
+  };
 }

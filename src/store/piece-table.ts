@@ -45,6 +45,10 @@ export class PieceTable {
     if (blob.pieces.size === 0) this.#blobs.delete(blob.digest);
   }
 
+  allBlobs(): Iterable<Blob> {
+    return this.#blobs.values();
+  }
+
   *[Symbol.iterator](): Generator<Piece> {
     for (const blob of this.#blobs.values()) yield* blob.pieces.values();
   }

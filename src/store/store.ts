@@ -1,6 +1,7 @@
 import type { CacheConfig } from '../config/schema.ts';
 import type { Native } from '../native/types.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { checkFreeMemory } from './available-memory.ts';
 import { Store } from './piece-store.ts';
 
 export interface CreateOptions {
@@ -23,10 +24,13 @@ export async function createPieceStore(options: CreateOptions): Promise<Store> {
   const blockSize = config.blocksize * 1024;
   const wholeBlocks = (bytes: number) => Math.floor(bytes / blockSize) * blockSize;
   const capacity = wholeBlocks(config.capacity);
+  const memory = wholeBlocks(config.optionBlockSize);
+  if (mode === 'memory') await checkFreeMemory(memory);
   const store = new Store({
-    arena: native.createArena({ capacity: wholeBlocks(config.optionBlockSize) }),
+    arena: native.createArena({ capacity: memory }),
     blockSize,
     now,
+    ...(config.cacheTTL > 0 ? { ttl: config.cacheTTL } : {}),
     ...(mode === 'disk' ? { disk: { directory, capacity, aio, native, log } } : {}),
   });
   await store.start();

@@ -79,3 +79,30 @@ export interface PieceStore {
   /** Ends writes, waits for I/O in flight, gives memory back when the last pin is released. */
   close(): Promise<void>;
 }
+
+/** What is known of one blob in the store. */
+export interface StoredBlob {
+  readonly digest: string;
+  readonly pieces: number;
+  /** Bytes of its pieces. */
+  readonly bytes: number;
+  /** Pieces that are in each tier; one may be in both. */
+  readonly memory: number;
+  readonly disk: number;
+  readonly verified: boolean;
+  /** When its oldest piece was put, seconds since the epoch. */
+  readonly storedAt: number;
+}
+
+/** For who looks after the cache: `shoal cache`. */
+export interface StoreAdmin {
+  stat(): StoreStat;
+  /** The blobs, in no particular order. */
+  list(): StoredBlob[];
+  /** Drops what is older than `cacheTTL`. Returns how many pieces that were. */
+  collectGarbage(): number;
+  /** Reads every piece on the disk and drops the damaged ones. */
+  verify(signal?: AbortSignal): Promise<{ readonly checked: number; readonly damaged: number }>;
+  /** Drops everything. Returns how many pieces that were. */
+  clear(): number;
+}

@@ -8,4 +8,5 @@ export const crashConfig: CacheConfig = {
   optionBlockSize: 2 * 1024 * 1024,
   memoryCacheCapacityGB: 1,
   aio: 1,
+  cacheTTL: 0,
 };

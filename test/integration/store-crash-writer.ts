@@ -13,7 +13,7 @@ const [directory = '', seed = '1'] = process.argv.slice(2);
 const store = await createPieceStore({ config: crashConfig, directory, native, log: pino({ level: 'silent' }) });
 
 /** Enough for the disk to be at work when the kill comes. */
-const stepsBeforeReady = 200;
+const stepsBeforeReady = 60;
 
 let state = Number(seed);
 /** A small generator of our own (Park and Miller's), so that a seed tells what was done. */

@@ -53,6 +53,7 @@ describe('values', () => {
       optionBlockSize: 67_108_864,
       memoryCacheCapacityGB: 1,
       aio: 1,
+      cacheTTL: 0,
     });
     expect(load('p2p: {v2: {cache: {mode: memory}}}').config.p2p.v2.cache).toMatchObject({
       capacity: 0,
