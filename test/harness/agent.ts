@@ -33,6 +33,8 @@ export interface AgentOptions {
   readonly firstByteTimeout?: number;
   readonly stallTimeout?: number;
   readonly pathFormSessions?: 'on' | 'off';
+  /** Patterns of <registry>/<repository> that are not accelerated. */
+  readonly exclude?: readonly string[];
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Put before the command: how a program is run in a network namespace. */
   readonly prefix?: Command;
@@ -104,6 +106,7 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
         ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
         ...(options.pathFormSessions === undefined ? {} : { pathFormSessions: options.pathFormSessions }),
       },
+      registries: { exclude: options.exclude ?? [] },
       p2p: { v2: { cache: cacheConfig(memoryTier, options.diskTier) } },
     }),
   );

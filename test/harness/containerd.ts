@@ -98,7 +98,7 @@ export async function startContainerd(scope: Scope, options: ContainerdOptions =
       try {
         const target = await temporaryFolder(inner, 'rootfs');
         await ctr('images', 'mount', image, target);
-        inner.defer(() => ctr('images', 'unmount', target));
+        inner.defer(() => ctr('images', 'unmount', '--rm', target));
         return await listTree(target);
       } finally {
         await inner.close();
@@ -117,7 +117,8 @@ async function versionOf(binary: string): Promise<Containerd['version']> {
 }
 
 async function verifiedBlobs(folder: string): Promise<readonly string[]> {
-  const names = (await readdir(folder)).sort();
+  // The folder comes with the first blob.
+  const names = (await readdir(folder).catch(() => [])).sort();
   for (const name of names) {
     const hash = createHash('sha256');
     await pipeline(createReadStream(path.join(folder, name)), hash);

@@ -86,6 +86,8 @@ export interface ImageContent {
   /** Index, manifest, config and layers, each once. */
   readonly blobs: readonly Descriptor[];
   readonly layers: readonly Descriptor[];
+  /** The config's digest: what containerd calls the image. */
+  readonly config: string;
   /** Bytes of all of `blobs`. */
   readonly size: number;
 }
@@ -120,6 +122,7 @@ export async function imageContent(registryUrl: string, repository: string, refe
     digest: top.descriptor.digest,
     blobs,
     layers: manifest.layers,
+    config: manifest.config.digest,
     size: blobs.reduce((sum, blob) => sum + blob.size, 0),
   };
 }

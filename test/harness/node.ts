@@ -1,5 +1,5 @@
 import { type Agent, type AgentOptions, configureRuntime, startAgent } from './agent.ts';
-import { type Containerd, startContainerd } from './containerd.ts';
+import { type Containerd, type ContainerdOptions, startContainerd } from './containerd.ts';
 import { e2eImages, type ImageContent, imageContent, startImageRegistry } from './image-registry.ts';
 import type { RegistryAuth } from './registry.ts';
 import { type Relay, type RelayRequest, startRelay } from './relay.ts';
@@ -7,7 +7,9 @@ import type { Scope } from './scope.ts';
 
 export type E2eImage = keyof typeof e2eImages;
 
-export interface NodeOptions extends Omit<AgentOptions, 'runtimeSocket'> {
+export interface NodeOptions
+  extends Omit<AgentOptions, 'runtimeSocket' | 'prefix'>,
+    Pick<ContainerdOptions, 'collectsByItself'> {
   /** The registry is open to everybody without this. */
   readonly auth?: RegistryAuth;
 }
@@ -25,11 +27,11 @@ export interface TestNode {
 
 /** Starts registry, containerd and agent, and runs `shoal runtime configure`. */
 export async function startNode(scope: Scope, options: NodeOptions = {}): Promise<TestNode> {
-  const { auth, ...agentOptions } = options;
+  const { auth, collectsByItself, ...agentOptions } = options;
   const open = await startImageRegistry(scope, e2eImages);
   const registry = auth === undefined ? open : await startImageRegistry(scope, e2eImages, { auth });
   const origin = await startRelay(scope, registry.url);
-  const containerd = await startContainerd(scope);
+  const containerd = await startContainerd(scope, collectsByItself === undefined ? {} : { collectsByItself });
   const agent = await startAgent(scope, { ...agentOptions, runtimeSocket: containerd.socket });
   await configureRuntime(agent, containerd);
   return {
