@@ -163,6 +163,14 @@ describe('a pull', () => {
     expect(engine.messages).toEqual([]);
   });
 
+  test('beyond 16 MiB is not read, but goes to the runtime whole', async () => {
+    runtime.outcomes = ['hang', 'ok'];
+    const messages = [Buffer.alloc(16 * 1024 * 1024, 1), Buffer.alloc(1024 * 1024, 2)];
+    expect((await caller.call(pullImage, messages)).messages).toEqual([answer]);
+    expect(runtime.pulls.map(({ body }, at) => body.equals(messages[at] ?? Buffer.alloc(0)))).toEqual([true, true]);
+    expect(engine.messages).toEqual([]);
+  });
+
   test('with a compressed message is read and passed on compressed', async () => {
     caller = new GrpcCaller(scope, listen, { 'grpc.default_compression_algorithm': compressionAlgorithms.gzip });
     expect((await pull()).code).toBe(status.OK);
