@@ -1,0 +1,428 @@
+import type { AgentMessage, Failure, Peer, ShardMessage } from './messages.ts';
+import { RandomPool } from './schedule/random-pool.ts';
+import { Request } from './schedule/request.ts';
+import { Suspects } from './schedule/suspects.ts';
+import { Target, type TargetOptions } from './schedule/target.ts';
+
+export interface ScheduleLimits {
+  /** Pieces downloaded from peers at once. */
+  readonly downloads: number;
+  /** Pieces fetched from the origin at once: two to four (docs/swarm.md, leases). */
+  readonly leases: number;
+  /** Bytes ahead of the readers, as the cache allows. */
+  readonly windowBytes: number;
+}
+
+export const defaultScheduleLimits: Omit<ScheduleLimits, 'windowBytes'> = { downloads: 8, leases: 4 };
+
+/** What the schedule has others do. Called from within its methods; none may call back into the schedule. */
+export interface ScheduleOutput {
+  /** To the shard of the message's blob and piece. */
+  say(message: AgentMessage): void;
+  /** Get the piece from the peer; then `downloaded`, `busy` or `failed`. */
+  download(blob: string, piece: number, peer: Peer, crc32c: number): void;
+  /** Get the piece from the origin; then `fetched` or `fetchFailed`. */
+  fetch(blob: string, piece: number): void;
+  /** The download is no longer needed: another source was faster, or nobody wants the blob. */
+  abort(blob: string, piece: number, peer: string): void;
+}
+
+export interface ScheduleOptions {
+  readonly limits: ScheduleLimits;
+  readonly output: ScheduleOutput;
+  /** Milliseconds, never going back. */
+  readonly now: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+/** Share of a sliding window that is wanted at once, and its bounds. A shard keeps 1,024 wants of an agent. */
+const wantedShare = 0.25;
+const fewestWants = 32;
+const mostWants = 1_024;
+/** Downloads beyond the limit that are asked for, so that the next one starts without a round trip to a shard. */
+const spareTakes = 2;
+/** First pause after every peer was busy. Doubled with each attempt, with jitter. Milliseconds. */
+const firstRest = 20;
+const longestRest = 1_000;
+/** A third of the default `transferTimeout`: a lost report does no harm. Milliseconds. */
+const progressInterval = 5_000;
+/** The reader's next piece is asked of a second peer once it takes so many times as long as usual. */
+const hedgeFactor = 3;
+/** No hedge before. Milliseconds. */
+const hedgeFloor = 250;
+
+/**
+ * What one agent does next to bring its blobs here: which pieces it asks for, from whom it takes them, and when it turns
+ * elsewhere. Pure: the driver moves the bytes, carries the messages and calls `tick` at `nextDeadline`.
+ */
+export class Schedule {
+  readonly #options: ScheduleOptions;
+  readonly #targets = new Map<string, Target>();
+  readonly #requests = new Map<Target, Map<number, Request>>();
+  /** In the window; their shards were not asked yet. */
+  readonly #pool: RandomPool<Request>;
+  /** To be had from peers, as far as known; taken before others are asked for. */
+  readonly #available: RandomPool<Request>;
+  readonly #suspects: Suspects;
+  /** Undecided: without a lease in sight, and with. */
+  readonly #plain = new Set<Request>();
+  readonly #marked = new Set<Request>();
+  /** Undecided, but peers had it a moment ago. */
+  readonly #expected = new Set<Request>();
+  readonly #ready: Request[] = [];
+  readonly #active = new Set<Request>();
+  readonly #resting = new Set<Request>();
+  #downloading = 0;
+  #fetching = 0;
+  #aheadBytes = 0;
+  #aheadPieces = 0;
+  /** The window reaches to the end of the last blob. */
+  #allAdmitted = true;
+  /** The reader's next piece, while it is on its way. */
+  #awaited: Request | undefined;
+  /** Moving average of a download's duration. Milliseconds. */
+  #usual = 0;
+  #progressAt = 0;
+
+  constructor(options: ScheduleOptions) {
+    this.#options = options;
+    this.#pool = new RandomPool(options.random);
+    this.#available = new RandomPool(options.random);
+    this.#suspects = new Suspects(options.now);
+  }
+
+  /** When `tick` has something to do next; undefined: nothing until the next event. */
+  get nextDeadline(): number | undefined {
+    let next = Number.POSITIVE_INFINITY;
+    for (const request of this.#resting) next = Math.min(next, request.restsUntil);
+    if (this.#active.size > 0) next = Math.min(next, this.#progressAt);
+    const awaited = this.#awaited;
+    if (awaited?.phase === 'downloading' && awaited.sources.size === 1 && awaited.untried.length > 0) {
+      next = Math.min(next, this.#hedgeAt(awaited));
+    }
+    return Number.isFinite(next) ? next : undefined;
+  }
+
+  /** Blobs are brought here in the order in which they are added. `held`: pieces that are here already. */
+  add(options: TargetOptions, held: Iterable<number> = []): void {
+    if (this.#targets.has(options.blob)) return;
+    const target = new Target(options);
+    for (const piece of held) target.hold(piece);
+    this.#targets.set(options.blob, target);
+    this.#requests.set(target, new Map());
+    this.#pump();
+  }
+
+  /** Nobody here is interested in the blob any more. What is here stays announced until it is evicted. */
+  remove(blob: string): void {
+    const target = this.#targets.get(blob);
+    if (target === undefined) return;
+    for (const request of [...(this.#requests.get(target)?.values() ?? [])]) {
+      for (const peer of request.sources) this.#options.output.abort(blob, request.piece, peer);
+      if (request.phase !== 'idle' && request.phase !== 'resting') this.#say('cancel', request);
+      this.#finish(request);
+    }
+    this.#widenBy(target, target.reader - target.frontier);
+    this.#requests.delete(target);
+    this.#targets.delete(blob);
+    this.#pump();
+  }
+
+  /** The reader has had everything before `piece` and waits for that one. */
+  readerAt(blob: string, piece: number): void {
+    const target = this.#targets.get(blob);
+    if (target === undefined) return;
+    const frontier = Math.max(target.frontier, piece);
+    this.#widenBy(target, frontier - piece - (target.frontier - target.reader));
+    target.reader = piece;
+    target.frontier = frontier;
+    if (piece < target.pieces && !target.isHeld(piece)) this.#await(target, piece);
+    this.#pump();
+  }
+
+  /** A shard has decided. */
+  decided(message: ShardMessage): void {
+    const request = this.#find(message.blob, message.piece);
+    if (request === undefined || request.phase === 'idle' || request.phase === 'resting') {
+      this.#options.output.say({ kind: 'cancel', blob: message.blob, piece: message.piece });
+      return;
+    }
+    if (request.phase !== 'undecided') return;
+    this.#plain.delete(request);
+    this.#marked.delete(request);
+    this.#expected.delete(request);
+    if (message.kind === 'take' && !request.urgent && !this.#hasRoom) this.#postpone(request);
+    else if (message.kind === 'take') {
+      request.phase = 'ready';
+      request.crc32c = message.crc32c;
+      request.untried = [...message.peers];
+      if (request.urgent) this.#ready.unshift(request);
+      else this.#ready.push(request);
+    } else {
+      request.phase = 'fetching';
+      this.#fetching += 1;
+      this.#activate(request);
+      this.#options.output.fetch(message.blob, message.piece);
+    }
+    this.#pump();
+  }
+
+  downloaded(blob: string, piece: number, peer: string): void {
+    this.#suspects.succeeded(peer);
+    const request = this.#find(blob, piece);
+    if (request?.phase !== 'downloading') return;
+    const duration = this.#options.now() - request.since;
+    this.#usual = this.#usual === 0 ? duration : this.#usual * 0.9 + duration * 0.1;
+    for (const source of request.sources) if (source !== peer) this.#options.output.abort(blob, piece, source);
+    this.#arrived(request, request.crc32c);
+  }
+
+  /** The piece came from the origin. Its CRC32C becomes the swarm's. */
+  fetched(blob: string, piece: number, crc32c: number): void {
+    const request = this.#find(blob, piece);
+    if (request?.phase === 'fetching') this.#arrived(request, crc32c);
+  }
+
+  /** The peer has all its uploads in use. */
+  busy(blob: string, piece: number, peer: string): void {
+    this.#tryNext(this.#find(blob, piece), peer);
+  }
+
+  failed(blob: string, piece: number, peer: string, failure: Failure): void {
+    if (failure !== 'absent') this.#suspects.failed(peer);
+    this.#options.output.say({ kind: 'failed', blob, piece, peer, failure });
+    this.#tryNext(this.#find(blob, piece), peer);
+  }
+
+  /** The origin did not give the piece: the next agent that waits for it gets the lease. */
+  fetchFailed(blob: string, piece: number): void {
+    const request = this.#find(blob, piece);
+    if (request?.phase === 'fetching') this.#rest(request);
+    this.#pump();
+  }
+
+  /** The cache has dropped the piece. */
+  evicted(blob: string, piece: number): void {
+    this.#options.output.say({ kind: 'gone', blob, piece });
+    const target = this.#targets.get(blob);
+    if (target === undefined || !target.isHeld(piece)) return;
+    target.lose(piece);
+    if (piece >= target.reader && piece < target.frontier) this.#admit(target, piece);
+    this.#pump();
+  }
+
+  /** The directory's shards have changed: asks again for what was asked of a shard that `moved` says is another now. */
+  replaced(moved: (blob: string, piece: number) => boolean): void {
+    for (const requests of this.#requests.values()) {
+      for (const request of requests.values()) {
+        if (request.phase === 'undecided' && moved(request.target.blob, request.piece)) this.#ask(request);
+      }
+    }
+  }
+
+  tick(): void {
+    const now = this.#options.now();
+    for (const request of this.#resting) {
+      if (request.restsUntil > now) continue;
+      this.#resting.delete(request);
+      request.phase = 'idle';
+      if (request.urgent) this.#want(request);
+      else this.#pool.add(request);
+    }
+    if (now >= this.#progressAt) {
+      this.#progressAt = now + progressInterval;
+      for (const request of this.#active) this.#say('progress', request);
+    }
+    const awaited = this.#awaited;
+    if (awaited?.phase === 'downloading' && awaited.sources.size === 1 && now >= this.#hedgeAt(awaited)) {
+      this.#startNext(awaited);
+    }
+    this.#pump();
+  }
+
+  /** The reader's next piece goes before everything else. */
+  #await(target: Target, piece: number): void {
+    if (target.isAbsent(piece)) this.#admit(target, piece);
+    const request = this.#requests.get(target)?.get(piece);
+    this.#awaited = request;
+    if (request === undefined || request.urgent) return;
+    request.urgent = true;
+    if (request.phase === 'idle') this.#want(request);
+    else if (request.phase === 'undecided') this.#ask(request);
+  }
+
+  #admit(target: Target, piece: number): void {
+    target.admit(piece);
+    const request = new Request(target, piece);
+    this.#requests.get(target)?.set(piece, request);
+    this.#pool.add(request);
+  }
+
+  #pump(): void {
+    this.#widen();
+    this.#startReady();
+    const { leases } = this.#options.limits;
+    while (this.#hasRoom && this.#plain.size + this.#marked.size < this.#wants) {
+      const request = this.#available.take() ?? this.#pool.take();
+      if (request === undefined) break;
+      if (request.phase === 'idle') this.#want(request);
+    }
+    for (const request of this.#plain) {
+      if (this.#fetching + this.#marked.size >= leases) break;
+      this.#ask(request);
+    }
+  }
+
+  /** Whether a piece that were decided on now would soon be downloaded. */
+  get #hasRoom(): boolean {
+    return this.#downloading + this.#ready.length + this.#expected.size < this.#options.limits.downloads + spareTakes;
+  }
+
+  /**
+   * Undecided wants at once. Once the window has everything there is, all of it: whatever the origin yields next is
+   * welcome. While the window slides, a part of it: else every node waits for the same pieces, has the same pieces, and
+   * has nothing to give to the others (docs/swarm.md, order).
+   */
+  get #wants(): number {
+    if (this.#allAdmitted) return mostWants;
+    return Math.min(mostWants, Math.max(fewestWants, this.#aheadPieces * wantedShare));
+  }
+
+  /** Peers have it, but all downloads are busy: others who wait for it go first. */
+  #postpone(request: Request): void {
+    this.#say('cancel', request);
+    request.phase = 'idle';
+    request.available = true;
+    this.#available.add(request);
+  }
+
+  /** Admits what the window has room for, in the blobs' order. */
+  #widen(): void {
+    this.#allAdmitted = false;
+    for (const target of this.#targets.values()) {
+      while (target.frontier < target.pieces) {
+        if (this.#aheadBytes + target.pieceBytes > this.#options.limits.windowBytes) return;
+        const piece = target.frontier;
+        target.frontier += 1;
+        this.#widenBy(target, 1);
+        if (target.isAbsent(piece)) this.#admit(target, piece);
+      }
+    }
+    this.#allAdmitted = true;
+  }
+
+  #widenBy(target: Target, pieces: number): void {
+    this.#aheadPieces += pieces;
+    this.#aheadBytes += pieces * target.pieceBytes;
+  }
+
+  #startReady(): void {
+    while (this.#downloading < this.#options.limits.downloads) {
+      const request = this.#ready.shift();
+      if (request === undefined) return;
+      if (request.phase !== 'ready') continue;
+      request.phase = 'downloading';
+      request.since = this.#options.now();
+      this.#activate(request);
+      this.#tryNext(request);
+    }
+  }
+
+  /** Turns to the next peer; when there is none left, the shard is asked again, after a pause unless it is the first time. */
+  #tryNext(request: Request | undefined, unsuccessful?: string): void {
+    if (request?.phase !== 'downloading') return;
+    if (unsuccessful !== undefined && request.sources.delete(unsuccessful)) this.#downloading -= 1;
+    if (!this.#startNext(request) && request.sources.size === 0) {
+      request.attempts += 1;
+      this.#rest(request);
+    }
+    if (unsuccessful !== undefined) this.#pump();
+  }
+
+  #startNext(request: Request): boolean {
+    const { blob } = request.target;
+    for (let peer = request.untried.shift(); peer !== undefined; peer = request.untried.shift()) {
+      if (this.#suspects.has(peer.id)) {
+        this.#options.output.say({ kind: 'failed', blob, piece: request.piece, peer: peer.id, failure: 'unreachable' });
+        continue;
+      }
+      request.sources.add(peer.id);
+      this.#downloading += 1;
+      this.#options.output.download(blob, request.piece, peer, request.crc32c);
+      return true;
+    }
+    return false;
+  }
+
+  #want(request: Request): void {
+    request.phase = 'undecided';
+    if (request.available) this.#expected.add(request);
+    this.#ask(request);
+  }
+
+  #ask(request: Request): void {
+    this.#plain.delete(request);
+    const free = this.#marked.has(request) || this.#fetching + this.#marked.size < this.#options.limits.leases;
+    request.lease = free;
+    if (free) this.#marked.add(request);
+    else this.#plain.add(request);
+    const { blob, source } = request.target;
+    const { piece, lease, urgent } = request;
+    this.#options.output.say({ kind: 'want', blob, piece, lease, urgent, source });
+  }
+
+  #activate(request: Request): void {
+    if (this.#active.size === 0) this.#progressAt = this.#options.now() + progressInterval;
+    this.#active.add(request);
+  }
+
+  #rest(request: Request): void {
+    this.#say('cancel', request);
+    this.#release(request);
+    const pause = Math.min(longestRest, firstRest * 2 ** request.attempts);
+    request.phase = 'resting';
+    request.restsUntil = this.#options.now() + pause * (0.5 + this.#options.random());
+    this.#resting.add(request);
+  }
+
+  #arrived(request: Request, crc32c: number): void {
+    const { target, piece } = request;
+    this.#finish(request);
+    target.hold(piece);
+    this.#options.output.say({ kind: 'have', blob: target.blob, piece, crc32c, verified: false });
+    this.#pump();
+  }
+
+  #finish(request: Request): void {
+    this.#release(request);
+    request.phase = 'done';
+    this.#requests.get(request.target)?.delete(request.piece);
+    if (this.#awaited === request) this.#awaited = undefined;
+  }
+
+  /** Takes the request out of every count and set. */
+  #release(request: Request): void {
+    this.#plain.delete(request);
+    this.#marked.delete(request);
+    this.#expected.delete(request);
+    this.#resting.delete(request);
+    this.#active.delete(request);
+    if (request.phase === 'fetching') this.#fetching -= 1;
+    this.#downloading -= request.sources.size;
+    request.sources.clear();
+  }
+
+  #hedgeAt(request: Request): number {
+    return request.since + Math.max(hedgeFloor, this.#usual * hedgeFactor);
+  }
+
+  #find(blob: string, piece: number): Request | undefined {
+    const target = this.#targets.get(blob);
+    return target === undefined ? undefined : this.#requests.get(target)?.get(piece);
+  }
+
+  #say(kind: 'progress' | 'cancel', request: Request): void {
+    this.#options.output.say({ kind, blob: request.target.blob, piece: request.piece });
+  }
+}
