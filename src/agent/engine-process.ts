@@ -56,7 +56,7 @@ export class EngineProcess {
     for (const pipe of child.stdio) pipe?.on('error', () => undefined);
     const input = child.stdio[3];
     if (input !== null && input !== undefined && 'end' in input) input.end(handover);
-    child.once('spawn', () => this.#log.info({ pid: child.pid }, 'engine started'));
+    child.once('spawn', () => this.#log.info({ engine: child.pid }, 'engine started'));
     child.once('error', (error) => {
       // A signal that could not be sent is an 'error', too; only a child that never was has no process id.
       if (child.pid === undefined) this.#ended(began, { reason: error.message });
