@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startNode, type TestNode } from '../harness/node.ts';
+import { type E2eImage, startNode, type TestNode } from '../harness/node.ts';
 import { digestOf } from '../harness/oci-layout.ts';
 import { run } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
@@ -11,17 +11,28 @@ import { temporaryFolder } from '../harness/temp.ts';
 describe('the mirror, without a pull session,', () => {
   const scope = new Scope();
   let node: TestNode;
-  /** `127.0.0.1:<mirror>/<registry>`: how the path form names a repository. */
-  let prefix: string;
   let folder: string;
+  /** What `shoal runtime configure` wrote: instead of the machine's own registries.conf. */
+  let registriesConf: string;
 
   beforeAll(async () => {
     node = await startNode(scope);
-    prefix = `${new URL(node.agent.mirrorUrl).host}/${node.origin.host}`;
     folder = await temporaryFolder(scope, 'clients');
+    const options = ['--root', folder, '--registry', node.origin.host];
+    const configured = await node.agent.shoal('runtime', 'configure', '--runtime', 'podman', ...options);
+    expect(configured).toMatchObject({ code: 0, stderr: '' });
+    registriesConf = path.join(folder, 'etc/containers/registries.conf.d/shoal.conf');
   });
   afterAll(() => scope.close());
   beforeEach(() => node.origin.reset());
+
+  /** Copies an image to a folder of that name, by the mirror alone: the registry speaks http, which skopeo would refuse. */
+  async function skopeo(image: E2eImage, name: string, ...options: string[]): Promise<string> {
+    const target = path.join(folder, name);
+    const source = `docker://${node.image(image)}`;
+    await run(['skopeo', '--registries-conf', registriesConf, 'copy', ...options, source, `dir:${target}`]);
+    return target;
+  }
 
   /** The blobs of a folder that skopeo wrote (`dir:`), by digest. */
   async function copiedBlobs(target: string, digests: readonly string[]): Promise<void> {
@@ -32,8 +43,7 @@ describe('the mirror, without a pull session,', () => {
 
   test.each(['layered', 'mixed', 'tiny'] as const)('gives skopeo the image "%s", layer for layer', async (name) => {
     const { blobs, layers, digest } = await node.content(name);
-    const target = path.join(folder, name);
-    await run(['skopeo', 'copy', '--src-tls-verify=false', `docker://${prefix}/${name}:v1`, `dir:${target}`]);
+    const target = await skopeo(name, name);
     await copiedBlobs(
       target,
       blobs.map((blob) => blob.digest).filter((blob) => blob !== digest),
@@ -42,9 +52,7 @@ describe('the mirror, without a pull session,', () => {
   });
 
   test('gives skopeo an index with the images of every platform', async () => {
-    const target = path.join(folder, 'all');
-    const source = `docker://${prefix}/platforms:v1`;
-    await run(['skopeo', 'copy', '--all', '--src-tls-verify=false', source, `dir:${target}`]);
+    const target = await skopeo('platforms', 'all', '--all');
     const { digest } = await node.content('platforms');
     expect(digestOf(await readFile(path.join(target, 'manifest.json')))).toBe(digest);
   });
@@ -53,23 +61,16 @@ describe('the mirror, without a pull session,', () => {
     const root = ['--root', path.join(folder, 'podman'), '--runroot', path.join(folder, 'podman-run')];
     const podman = ['podman', ...root, '--storage-driver', 'vfs'] as [string, ...string[]];
     const { config } = await node.content('mixed');
-    const id = await run([...podman, 'pull', '--quiet', '--tls-verify=false', `${prefix}/mixed:v1`]);
+    const env = { CONTAINERS_REGISTRIES_CONF: registriesConf };
+    const id = await run([...podman, 'pull', '--quiet', node.image('mixed')], { env });
     expect(id.trim()).toBe(config.replace('sha256:', ''));
     await run([...podman, 'rmi', '--all']);
   });
 
   test('gives a second client what the first one brought, without the registry', async () => {
-    const copy = (name: string): Promise<string> =>
-      run([
-        'skopeo',
-        'copy',
-        '--src-tls-verify=false',
-        `docker://${prefix}/mixed:v1`,
-        `dir:${path.join(folder, name)}`,
-      ]);
-    await copy('first');
+    await skopeo('mixed', 'first');
     node.origin.reset();
-    await copy('second');
+    await skopeo('mixed', 'second');
     expect(node.origin.blobBytes).toBe(0);
   });
 
