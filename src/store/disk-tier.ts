@@ -243,7 +243,11 @@ export class DiskTier {
     const extents: { extent: Extent; proven: boolean }[] = [];
     for (const record of pieces) {
       const piece = this.#client.found(record);
-      if (!piece) continue;
+      if (!piece) {
+        // What the store has in its place was not part of what was hashed.
+        verified.delete(record.digest);
+        continue;
+      }
       const run = { at: record.at, count: this.#space.blocksFor(record.length) };
       piece.extent = new Extent(piece, run, blockSize);
       extents.push({ extent: piece.extent, proven: record.proven });
