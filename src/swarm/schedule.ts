@@ -1,3 +1,4 @@
+import { peersPerTake } from './limits.ts';
 import type { AgentMessage, Failure, Peer, ShardMessage } from './messages.ts';
 import { RandomPool } from './schedule/random-pool.ts';
 import { Request } from './schedule/request.ts';
@@ -14,6 +15,12 @@ export interface ScheduleLimits {
 }
 
 export const defaultScheduleLimits: Omit<ScheduleLimits, 'windowBytes'> = { downloads: 8, leases: 4 };
+
+/**
+ * Uploads at once of a node whose uplink is like most nodes': half as many again as the downloads of one, so that a
+ * request seldom meets a busy peer. A node with a tenth of the uplink takes a tenth.
+ */
+export const defaultUploadSlots = 12;
 
 /** What the schedule has others do. Called from within its methods; none may call back into the schedule. */
 export interface ScheduleOutput {
@@ -120,7 +127,7 @@ export class Schedule {
     if (target === undefined) return;
     for (const request of [...(this.#requests.get(target)?.values() ?? [])]) {
       for (const peer of request.sources) this.#options.output.abort(blob, request.piece, peer);
-      if (request.phase !== 'idle' && request.phase !== 'resting') this.#say('cancel', request);
+      if (request.phase !== 'resting') this.#say('cancel', request);
       this.#finish(request);
     }
     this.#widenBy(target, target.reader - target.frontier);
@@ -152,13 +159,11 @@ export class Schedule {
     this.#plain.delete(request);
     this.#marked.delete(request);
     this.#expected.delete(request);
-    if (message.kind === 'take' && !request.urgent && !this.#hasRoom) this.#postpone(request);
-    else if (message.kind === 'take') {
-      request.phase = 'ready';
+    if (message.kind === 'take') {
       request.crc32c = message.crc32c;
       request.untried = [...message.peers];
-      if (request.urgent) this.#ready.unshift(request);
-      else this.#ready.push(request);
+      if (request.urgent || this.#hasRoom) this.#makeReady(request);
+      else this.#postpone(request);
     } else {
       request.phase = 'fetching';
       this.#fetching += 1;
@@ -248,7 +253,7 @@ export class Schedule {
     this.#awaited = request;
     if (request === undefined || request.urgent) return;
     request.urgent = true;
-    if (request.phase === 'idle') this.#want(request);
+    if (request.phase === 'idle') this.#pursue(request);
     else if (request.phase === 'undecided') this.#ask(request);
   }
 
@@ -266,8 +271,9 @@ export class Schedule {
     while (this.#hasRoom && this.#plain.size + this.#marked.size < this.#wants) {
       const request = this.#available.take() ?? this.#pool.take();
       if (request === undefined) break;
-      if (request.phase === 'idle') this.#want(request);
+      if (request.phase === 'idle') this.#pursue(request);
     }
+    this.#startReady();
     for (const request of this.#plain) {
       if (this.#fetching + this.#marked.size >= leases) break;
       this.#ask(request);
@@ -289,12 +295,30 @@ export class Schedule {
     return Math.min(mostWants, Math.max(fewestWants, this.#aheadPieces * wantedShare));
   }
 
-  /** Peers have it, but all downloads are busy: others who wait for it go first. */
+  #makeReady(request: Request): void {
+    request.phase = 'ready';
+    if (request.urgent) this.#ready.unshift(request);
+    else this.#ready.push(request);
+  }
+
+  /**
+   * Peers have it, but all downloads are busy. While few have it, others who wait for it go first; once many have it, it
+   * does not matter to the others, and the peers named will do later.
+   */
   #postpone(request: Request): void {
-    this.#say('cancel', request);
+    if (request.untried.length < peersPerTake) {
+      this.#say('cancel', request);
+      request.untried = [];
+    }
     request.phase = 'idle';
     request.available = true;
     this.#available.add(request);
+  }
+
+  /** Asks for an idle piece, or takes it from the peers that are known already. */
+  #pursue(request: Request): void {
+    if (request.untried.length > 0) this.#makeReady(request);
+    else this.#want(request);
   }
 
   /** Admits what the window has room for, in the blobs' order. */
@@ -380,6 +404,7 @@ export class Schedule {
   #rest(request: Request): void {
     this.#say('cancel', request);
     this.#release(request);
+    request.untried = [];
     const pause = Math.min(longestRest, firstRest * 2 ** request.attempts);
     request.phase = 'resting';
     request.restsUntil = this.#options.now() + pause * (0.5 + this.#options.random());
