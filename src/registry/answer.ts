@@ -38,7 +38,8 @@ export class BodyCollector implements HttpReader {
     const room = this.#limit - this.#length;
     this.truncated = chunk.length > room;
     const taken = this.truncated ? chunk.subarray(0, room) : chunk;
-    this.#chunks.push(taken);
+    // A copy: the connection reads its next bytes into the same memory.
+    this.#chunks.push(Buffer.from(taken));
     this.#length += taken.length;
     return this.truncated ? 'enough' : 'more';
   }

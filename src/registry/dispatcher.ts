@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import tls from 'node:tls';
-import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici';
+import { Agent, Pool, ProxyAgent } from 'undici';
+import { DirectDispatcher, type Dispatch } from './direct-dispatcher.ts';
 import type { RegistryHosts } from './endpoint.ts';
 import type { ProxyRule } from './proxy.ts';
 import { RegistryError } from './types.ts';
@@ -16,11 +17,15 @@ export interface ConnectionOptions {
   readonly connections: number;
 }
 
+interface ClosableDispatch extends Dispatch {
+  destroy(): Promise<void>;
+}
+
 /** Chooses the connections that a request goes through: by what its host is trusted for, and by its proxy. */
 export class Connections {
   readonly #options: ConnectionOptions;
   /** One per CA bundle and proxy; each keeps a pool per origin and forgets the unused. */
-  readonly #dispatchers = new Map<string, Dispatcher>();
+  readonly #dispatchers = new Map<string, ClosableDispatch>();
   readonly #bundles: ReadonlyMap<string, string>;
 
   /** Reads the CA bundles; throws a `RegistryError` of kind `invalid` when one is missing or none. */
@@ -33,7 +38,7 @@ export class Connections {
    * For a request on behalf of `registry`. Its token server and its object store are trusted as the registry itself is
    * (private CAs sign them all), unless the configuration has an entry of their own.
    */
-  dispatcherFor(url: URL, registry: string): Dispatcher {
+  dispatcherFor(url: URL, registry: string): Dispatch {
     const { hosts, proxyFor } = this.#options;
     const caFile = (hosts[url.host] ?? hosts[registry])?.caFile;
     const proxy = proxyFor(url);
@@ -51,7 +56,7 @@ export class Connections {
     await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
   }
 
-  #create(caFile: string | undefined, proxy: string | undefined): Dispatcher {
+  #create(caFile: string | undefined, proxy: string | undefined): ClosableDispatch {
     const { connectTimeoutMs, transferTimeoutMs, connections } = this.#options;
     // One context for all connections: parsing some hundred roots for each of them would cost milliseconds.
     const secureContext = tls.createSecureContext({ ca: trustedRoots(caFile && this.#bundles.get(caFile)) });
@@ -63,7 +68,21 @@ export class Connections {
       allowH2: false,
     };
     if (proxy === undefined) {
-      return new Agent({ ...common, connect: { timeout: connectTimeoutMs, secureContext, allowH2: false } });
+      const agent = new Agent({ ...common, connect: { timeout: connectTimeoutMs, secureContext, allowH2: false } });
+      const direct = new DirectDispatcher({
+        secureContext,
+        connectTimeoutMs,
+        transferTimeoutMs,
+        connections,
+        fallback: agent,
+      });
+      return {
+        dispatch: (options, handler) => direct.dispatch(options, handler),
+        destroy: () => {
+          direct.destroy();
+          return agent.destroy();
+        },
+      };
     }
     return new ProxyAgent({
       ...common,

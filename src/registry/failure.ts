@@ -1,3 +1,4 @@
+import { HttpProtocolError } from '../http1/response-head.ts';
 import { RegistryError, type RegistryErrorKind } from './types.ts';
 
 /** A failure that another try may mend: a cut connection, a timeout, 429, 5xx. */
@@ -50,7 +51,8 @@ export function connectionFailure(request: string, cause: Error): RegistryError 
     return new RegistryError('unavailable', `${text}; ${mend}`, { cause });
   }
   if (lastingErrors.has(code) || code.startsWith('ERR_SSL_')) return new RegistryError('unavailable', text, { cause });
-  if (protocolErrors.has(code) || code.startsWith('HPE_')) return new RegistryError('invalid', text, { cause });
+  if (cause instanceof HttpProtocolError || protocolErrors.has(code) || code.startsWith('HPE_'))
+    return new RegistryError('invalid', text, { cause });
   return new TransientError('unavailable', text, { cause });
 }
 
