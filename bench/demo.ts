@@ -4,7 +4,7 @@ import { SingleBar } from 'cli-progress';
 import { type Agent, configureRuntime, startAgent } from '../test/harness/agent.ts';
 import { type Containerd, startContainerd } from '../test/harness/containerd.ts';
 import { type ImageContent, imageContent, startImageRegistry } from '../test/harness/image-registry.ts';
-import { mixedContent } from '../test/harness/images.ts';
+import { applicationShares, imageOf } from '../test/harness/images.ts';
 import { type Relay, startRelay } from '../test/harness/relay.ts';
 import { main } from './harness/main.ts';
 import { MiB, seconds } from './harness/stats.ts';
@@ -84,7 +84,7 @@ async function tellSources(agent: Agent, relay: Relay, pulls: number): Promise<v
 
 await main('demo', async (scope) => {
   console.log('building the image (first time only)');
-  const images = { demo: mixedContent(Number(flags['image-mib']) * MiB, Number(flags.layers)) };
+  const images = { demo: imageOf(Number(flags['image-mib']) * MiB, Number(flags.layers), applicationShares) };
   const registry = await startImageRegistry(scope, images);
   const content = await imageContent(registry.url, 'demo');
   const relay = await startRelay(scope, registry.url);
