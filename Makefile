@@ -63,6 +63,10 @@ bench-mirror: build ## The mirror against nginx
 bench-store: build ## The block device against fio, and the whole store against the device
 	node bench/store.ts
 
+.PHONY: bench-transfer
+bench-transfer: build ## One peer to another, plain and with TLS, against iperf3
+	node bench/transfer.ts
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf build dist coverage

@@ -16,6 +16,7 @@ export function createProgram(): Command {
   addAgent(program);
   addConfig(program);
   addRuntime(program);
+  addCerts(program);
   program
     .command('version')
     .description('print the version')
@@ -69,4 +70,25 @@ function addRuntime(program: Command): void {
     .option('--registry <host>', 'crio, podman: a registry to accelerate; repeat for more', collect)
     .addOption(outputOption())
     .action(async (options) => (await import('./runtime.ts')).configure(options));
+}
+
+function addCerts(program: Command): void {
+  const certs = program.command('certs').description('certificates with which nodes prove to each other who they are');
+  certs
+    .command('init')
+    .description("make the cluster's certificate authority")
+    .requiredOption('--dir <folder>', 'where ca.crt and ca.key go')
+    .option('--days <number>', 'how long it is valid (default: 3650)', Number)
+    .addOption(outputOption())
+    .action(async (options) => (await import('./certs.ts')).init(options));
+  certs
+    .command('issue')
+    .description("make a node's certificate and key")
+    .requiredOption('--dir <folder>', 'where ca.crt and ca.key are')
+    .requiredOption('--name <node>', "the node's name in Kubernetes")
+    .option('--address <address>', 'an IP address or DNS name that peers dial; repeat for more', collect)
+    .option('--out <folder>', 'where <node>.crt and <node>.key go (default: --dir)')
+    .option('--days <number>', 'how long it is valid (default: 365)', Number)
+    .addOption(outputOption())
+    .action(async (options) => (await import('./certs.ts')).issue(options));
 }

@@ -1,0 +1,187 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Native } from '../../native/types.ts';
+import type { Peer } from '../messages.ts';
+import type { PeerCertificates } from '../tls/certificates.ts';
+import type { Connection } from './connection.ts';
+import { dial } from './dial.ts';
+import { PeerConnections } from './peer-connections.ts';
+import { formatChecksum, largestPiece, piecePath } from './protocol.ts';
+import { TokenBucket } from './token-bucket.ts';
+import { type PieceKey, TransferError, type TransferFailure } from './types.ts';
+import { WaitingLine } from './waiting-line.ts';
+
+export interface PieceClientOptions {
+  readonly native: Pick<Native, 'crc32c'>;
+  /** Seconds for a connection (`p2p.connectTimeout`). */
+  readonly connectTimeout: number;
+  /** Seconds without progress after which a transfer is given up (`p2p.transferTimeout`). */
+  readonly transferTimeout: number;
+  /** Requests at once, over all peers (`p2p.proxyFsParallels`). */
+  readonly maxRequests: number;
+  /** Bytes per second. No limit without it. */
+  readonly rateLimit?: number;
+  /** Connections to one peer; more than a few only take its bandwidth from others. */
+  readonly connectionsPerPeer?: number;
+  /** Seconds that an idle connection is kept. Shorter than the server's: who asks should be the one who closes. */
+  readonly idleTimeout?: number;
+  /** Mutual TLS. Without it: plain TCP. */
+  readonly certificates?: PeerCertificates;
+}
+
+export interface PieceRequest {
+  readonly peer: Peer;
+  readonly key: PieceKey;
+  /** What the directory says, not the peer. */
+  readonly crc32c: number;
+  /** Memory for exactly the piece: the store's. Nothing is written to it once `fetch` has ended. */
+  readonly destination: Buffer;
+  readonly signal?: AbortSignal;
+}
+
+export interface PieceClientStat {
+  readonly active: number;
+  readonly connections: number;
+  readonly pieces: number;
+  readonly bytes: number;
+  readonly failures: Readonly<Record<TransferFailure, number>>;
+}
+
+export interface PieceClient {
+  /**
+   * Gets a piece from a peer into memory and checks its CRC32C. Rejects with a `TransferError` that says what the peer did, or
+   * with the signal's reason.
+   */
+  fetch(request: PieceRequest): Promise<void>;
+  stat(): PieceClientStat;
+  /** Ends everything; open fetches reject. */
+  close(): void;
+}
+
+const defaultConnectionsPerPeer = 4;
+const defaultIdleTimeout = 20;
+
+export function createPieceClient(options: PieceClientOptions): PieceClient {
+  return new Client(options);
+}
+
+class Client implements PieceClient {
+  readonly #options: PieceClientOptions;
+  readonly #peers = new Map<string, PeerConnections>();
+  readonly #ceiling: WaitingLine;
+  readonly #bucket: TokenBucket | undefined;
+  readonly #closing = new AbortController();
+  readonly #failures: Record<TransferFailure, number> = { absent: 0, busy: 0, unreachable: 0, corrupt: 0 };
+  #pieces = 0;
+  #bytes = 0;
+
+  constructor(options: PieceClientOptions) {
+    this.#options = options;
+    this.#ceiling = new WaitingLine(options.maxRequests);
+    const rate = options.rateLimit;
+    if (rate !== undefined) this.#bucket = new TokenBucket({ rate, burst: rate, now: () => performance.now() });
+  }
+
+  async fetch(request: PieceRequest): Promise<void> {
+    const { destination } = request;
+    if (destination.length === 0 || destination.length > largestPiece) {
+      throw new RangeError(`a piece of ${destination.length} bytes: pieces have 1 to ${largestPiece}`);
+    }
+    const signal = request.signal ? AbortSignal.any([request.signal, this.#closing.signal]) : this.#closing.signal;
+    signal.throwIfAborted();
+    let taken = await this.#takeTokens(destination.length, signal);
+    try {
+      await this.#fromPeer(request, signal);
+      taken = 0;
+      this.#pieces += 1;
+      this.#bytes += destination.length;
+    } catch (error) {
+      if (error instanceof TransferError) {
+        this.#failures[error.kind] += 1;
+        if (error.kind === 'corrupt') taken = 0;
+      }
+      throw error;
+    } finally {
+      if (taken > 0) this.#bucket?.giveBack(taken);
+    }
+  }
+
+  stat(): PieceClientStat {
+    let connections = 0;
+    for (const peer of this.#peers.values()) connections += peer.size;
+    const { inside: active } = this.#ceiling;
+    return { active, connections, pieces: this.#pieces, bytes: this.#bytes, failures: { ...this.#failures } };
+  }
+
+  close(): void {
+    this.#closing.abort(new TransferError('unreachable', 'the agent stops'));
+    for (const peer of this.#peers.values()) peer.close();
+  }
+
+  /**
+   * The limit is kept by asking later, for a whole piece: a request that has begun runs at full speed, because a
+   * slow one would hold an upload slot that others need.
+   */
+  async #takeTokens(bytes: number, signal: AbortSignal): Promise<number> {
+    const bucket = this.#bucket;
+    if (bucket === undefined) return 0;
+    const wait = bucket.take(bytes);
+    if (wait > 0) {
+      try {
+        await delay(wait, undefined, { signal });
+      } catch {
+        bucket.giveBack(bytes);
+        throw signal.reason;
+      }
+    }
+    return bytes;
+  }
+
+  async #fromPeer(request: PieceRequest, signal: AbortSignal): Promise<void> {
+    const name = `${request.peer.id} ${request.peer.address}`;
+    const connections = this.#connectionsTo(name, request.peer);
+    try {
+      // First the peer, then the ceiling: those who wait for a slow peer must not keep others from fast ones.
+      await connections.take(signal, async () => {
+        await this.#ceiling.enter(signal);
+        try {
+          await connections.use(signal, (connection) => this.#get(connection, request, signal));
+        } finally {
+          this.#ceiling.leave();
+        }
+      });
+    } finally {
+      this.#forgetUnused(name, connections);
+    }
+  }
+
+  async #get(connection: Connection, request: PieceRequest, signal: AbortSignal): Promise<void> {
+    const { peer, key, crc32c, destination } = request;
+    await connection.get(piecePath(key), destination, this.#options.transferTimeout, signal);
+    const actual = this.#options.native.crc32c(destination);
+    if (actual === crc32c) return;
+    connection.close();
+    const checksums = `${formatChecksum(actual)} instead of ${formatChecksum(crc32c)}`;
+    throw new TransferError('corrupt', `${peer.address}: bytes with the CRC32C ${checksums}`);
+  }
+
+  #connectionsTo(name: string, peer: Peer): PeerConnections {
+    const known = this.#peers.get(name);
+    if (known !== undefined) return known;
+    const { certificates, connectTimeout } = this.#options;
+    const connections = new PeerConnections({
+      peer: peer.address,
+      connect: (onread) => dial(peer, onread, certificates),
+      event: certificates === undefined ? 'connect' : 'secureConnect',
+      most: this.#options.connectionsPerPeer ?? defaultConnectionsPerPeer,
+      connectTimeout,
+      idleTimeout: this.#options.idleTimeout ?? defaultIdleTimeout,
+      onEmpty: () => this.#forgetUnused(name, connections),
+    });
+    this.#peers.set(name, connections);
+    return connections;
+  }
+
+  #forgetUnused(name: string, connections: PeerConnections): void {
+    if (connections.unused && this.#peers.get(name) === connections) this.#peers.delete(name);
+  }
+}

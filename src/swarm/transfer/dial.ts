@@ -1,0 +1,40 @@
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { Peer } from '../messages.ts';
+import type { PeerCertificates } from '../tls/certificates.ts';
+import { namesAnyOf } from '../tls/names.ts';
+import type { ReadInto } from './connection.ts';
+import { TransferError } from './types.ts';
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+const addressPattern = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})$/;
+
+/** Reads `host:port`; an IPv6 address stands in brackets. Undefined for anything else. */
+export function parseAddress(text: string): Address | undefined {
+  const [, ipv6, name, port] = addressPattern.exec(text) ?? [];
+  const host = ipv6 ?? name;
+  if (host === undefined || (ipv6 !== undefined && isIP(ipv6) !== 6)) return undefined;
+  if (Number(port) < 1 || Number(port) > 65535) return undefined;
+  return { host, port: Number(port) };
+}
+
+/**
+ * Opens a socket to a peer. With certificates: mutual TLS, and the peer's certificate has to name its member id or the host
+ * that is dialled. Throws a `TransferError` for an address that is none.
+ */
+export function dial(peer: Peer, onread: ReadInto, certificates?: PeerCertificates): Socket {
+  const address = parseAddress(peer.address);
+  if (address === undefined) throw new TransferError('unreachable', `${peer.id}: '${peer.address}' is not host:port`);
+  // The callback's first argument is the buffer that `onread` handed out.
+  if (certificates === undefined) return connectTcp({ ...address, onread });
+  return connectTls({
+    ...address,
+    onread,
+    secureContext: certificates.clientContext,
+    checkServerIdentity: (host, certificate) => namesAnyOf(certificate, [peer.id, host]),
+  });
+}
