@@ -1,10 +1,20 @@
 import { chmod, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { loadPackageDefinition, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+import {
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
 import { packageRoot } from '../paths.ts';
 import type { AcceptedPull, PullEngine } from '../pull/engine.ts';
+import type { StoreAdmin } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { runCacheMethod } from './cache-control.ts';
+import { engineSocketPath } from './engine-socket.ts';
 
 /** The messages of proto/engine.proto as the loader gives them (camel case, defaults filled in). */
 interface OpenSession {
@@ -50,18 +60,21 @@ export class EngineService {
   readonly #socket: string;
 
   /** `runDir`: where the socket is made, open to this user alone. */
-  constructor(engine: PullEngine, runDir: string, log: Logger) {
+  constructor(engine: PullEngine, store: StoreAdmin, runDir: string, log: Logger) {
     this.#socket = engineSocketPath(runDir);
-    const definition = loadSync(path.join(packageRoot, 'proto/engine.proto'), {
-      defaults: true,
-      oneofs: true,
-      longs: Number,
-    });
-    const root = loadPackageDefinition(definition) as unknown as {
-      shoal: { engine: { v1: { Engine: { service: Parameters<Server['addService']>[0] } } } };
-    };
-    this.#server.addService(root.shoal.engine.v1.Engine.service, {
+    const proto = path.join(packageRoot, 'proto/engine.proto');
+    const definitions = loadSync(proto, { defaults: true, oneofs: true, longs: Number });
+    this.#server.addService(definitions['shoal.engine.v1.Engine'] as ServiceDefinition, {
       pull: (stream: PullStream) => servePull(stream, engine, log),
+    });
+    this.#server.addService(definitions['shoal.engine.v1.Control'] as ServiceDefinition, {
+      cache: (call: ServerUnaryCall<{ method: string }, { json: string }>, reply: sendUnaryData<{ json: string }>) => {
+        runCacheMethod(store, call.request.method).then(
+          (result) => reply(null, { json: JSON.stringify(result) }),
+          (error: unknown) =>
+            reply({ code: status.INTERNAL, details: error instanceof Error ? error.message : String(error) }),
+        );
+      },
     });
   }
 
@@ -84,11 +97,6 @@ export class EngineService {
   close(): void {
     this.#server.forceShutdown();
   }
-}
-
-/** Where the engine listens for its supervisor. */
-export function engineSocketPath(runDir: string): string {
-  return path.join(runDir, 'engine.sock');
 }
 
 function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {

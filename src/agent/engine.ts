@@ -49,7 +49,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     log,
   });
   await mirror.listen();
-  const service = new EngineService(engine, config.runDir, log);
+  const service = new EngineService(engine, store, config.runDir, log);
   await service.listen();
   log.info({ mirror: mirror.address, cache: store.stat() }, 'engine ready');
 

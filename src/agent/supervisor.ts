@@ -2,7 +2,7 @@ import { CriProxy } from '../cri/proxy.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { EngineClient } from './engine-client.ts';
 import { type EngineCommand, EngineProcess } from './engine-process.ts';
-import { engineSocketPath } from './engine-service.ts';
+import { engineSocketPath } from './engine-socket.ts';
 import { activatedSocket, childEnvironment, ServiceNotifier } from './systemd.ts';
 
 /** Milliseconds that calls in flight may take to end after SIGTERM: below systemd's own bound of 90 s. */

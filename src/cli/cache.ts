@@ -1,10 +1,10 @@
 import path from 'node:path';
+import { runningCache } from '../agent/cache-control.ts';
 import type { CacheConfig, Config } from '../config/schema.ts';
 import { native } from '../native/index.ts';
 import { readGeometry } from '../store/directory.ts';
-import { StoreError } from '../store/errors.ts';
 import { createPieceStore } from '../store/store.ts';
-import type { StoreAdmin } from '../store/types.ts';
+import type { StoreAdmin, StoredBlob } from '../store/types.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { type ConfigOptions, loadFromOptions } from './config-options.ts';
 import { type OutputFormat, print } from './output.ts';
@@ -26,24 +26,33 @@ const MiB = 1024 * 1024;
 /** Memory that a command needs to look at a directory that no agent uses. */
 const idleMemory = 16 * MiB;
 
-/** `shoal cache <command>` on the directory of an agent that does not run. */
+/** `shoal cache <command>`: on the cache of the agent that runs, or on the directory of one that doesn't. */
 export async function cache(command: CacheCommand, options: Options): Promise<void> {
   const { config } = await loadFromOptions(options);
-  const { text, value } = await onIdleDirectory(config, (store) => runCacheCommand(store, command));
+  const running = await runningCache(config.runDir);
+  const { text, value } = running
+    ? await runCacheCommand(running, command)
+    : await onIdleDirectory(config, (store) => runCacheCommand(store, command));
   print(options.output, text, value);
 }
 
-/** Carries out a command on a store: the agent's own, or one that was opened for it. */
-export async function runCacheCommand(store: StoreAdmin, command: CacheCommand): Promise<CacheReport> {
+/** What the commands need of a store: the agent's own, or one that was opened for the command. */
+type Administered = {
+  readonly [Method in keyof StoreAdmin]: () => MaybePromise<Awaited<ReturnType<StoreAdmin[Method]>>>;
+};
+type MaybePromise<T> = T | Promise<T>;
+
+/** Carries out a command. */
+export async function runCacheCommand(store: Administered, command: CacheCommand): Promise<CacheReport> {
   switch (command) {
     case 'ls':
-      return describeList(store);
+      return describeList(await store.list());
     case 'stat': {
-      const value = store.stat();
+      const value = await store.stat();
       return { text: describeStat(value), value };
     }
     case 'gc': {
-      const dropped = store.collectGarbage();
+      const dropped = await store.collectGarbage();
       return { text: `${dropped} pieces were older than cacheTTL and are dropped`, value: { dropped } };
     }
     case 'verify': {
@@ -51,7 +60,7 @@ export async function runCacheCommand(store: StoreAdmin, command: CacheCommand):
       return { text: `${value.checked} pieces on the disk checked, ${value.damaged} damaged and dropped`, value };
     }
     case 'clear': {
-      const dropped = store.clear();
+      const dropped = await store.clear();
       return { text: `${dropped} pieces dropped: the cache is empty`, value: { dropped } };
     }
   }
@@ -86,13 +95,8 @@ export async function onIdleDirectory<Result>(
   }
 }
 
-/** Whether the error says that an agent has the directory: its control socket is the way then. */
-export function isInUse(error: unknown): boolean {
-  return error instanceof StoreError && error.kind === 'locked';
-}
-
-function describeList(store: StoreAdmin): CacheReport {
-  const value = store.list().sort((a, b) => b.bytes - a.bytes);
+function describeList(blobs: readonly StoredBlob[]): CacheReport {
+  const value = [...blobs].sort((a, b) => b.bytes - a.bytes);
   const rows = value.map((blob) => [
     blob.digest,
     `${(blob.bytes / MiB).toFixed(1)} MiB`,

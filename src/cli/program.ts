@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { runtimes } from '../runtime/types.ts';
+import type { CacheCommand } from './cache.ts';
 import { collect, withConfigOptions } from './config-options.ts';
 import { outputOption } from './output.ts';
 
@@ -16,6 +17,8 @@ export function createProgram(): Command {
   addAgent(program);
   addConfig(program);
   addRuntime(program);
+  addCache(program);
+  addDoctor(program);
   addCerts(program);
   program
     .command('version')
@@ -91,4 +94,33 @@ function addCerts(program: Command): void {
     .option('--days <number>', 'how long it is valid (default: 365)', Number)
     .addOption(outputOption())
     .action(async (options) => (await import('./certs.ts')).issue(options));
+}
+
+function addCache(program: Command): void {
+  const cache = program.command('cache').description('the cache of the agent that runs, or of one that does not');
+  const commands: Readonly<Record<CacheCommand, string>> = {
+    ls: 'list the blobs, the largest first',
+    stat: 'show how full the tiers are and how often they were of use',
+    gc: 'drop what is older than cacheTTL',
+    verify: 'read every piece on the disk and drop the damaged ones',
+    clear: 'drop everything',
+  };
+  for (const [name, description] of Object.entries(commands)) {
+    withConfigOptions(cache.command(name))
+      .description(description)
+      .addOption(outputOption())
+      .action(async (options) => (await import('./cache.ts')).cache(name as CacheCommand, options));
+  }
+}
+
+function addDoctor(program: Command): void {
+  const doctor = program.command('doctor').description("check a node's fitness");
+  doctor
+    .command('disk')
+    .description("measure a directory's disk with the cache's own engine")
+    .argument('<directory>', 'where the cache is, or is to be')
+    .option('--size <MiB>', 'of the file that is measured', '512')
+    .addOption(new Option('--aio <0|1>', '1: libaio, 0: a pool of threads').choices(['0', '1']).default('1'))
+    .addOption(outputOption())
+    .action(async (directory, options) => (await import('./doctor-disk.ts')).doctorDisk({ directory, ...options }));
 }

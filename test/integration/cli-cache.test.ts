@@ -1,10 +1,11 @@
 import path from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type CacheCommand, cache, isInUse } from '../../src/cli/cache.ts';
+import { type CacheCommand, cache } from '../../src/cli/cache.ts';
 import { doctorDisk, judge } from '../../src/cli/doctor-disk.ts';
 import { native } from '../../src/native/index.ts';
 import { createPieceStore } from '../../src/store/store.ts';
+import { startAgent } from '../harness/agent.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
@@ -35,7 +36,12 @@ async function printed(work: () => Promise<void>): Promise<unknown> {
 }
 
 const run = (command: CacheCommand) =>
-  printed(() => cache(command, { output: 'json', set: [`stateDir=${stateDir}`, 'p2p.v2.cache.capacity=1073741824'] }));
+  printed(() =>
+    cache(command, {
+      output: 'json',
+      set: [`stateDir=${stateDir}`, 'runDir=/nowhere', 'p2p.v2.cache.capacity=1073741824'],
+    }),
+  );
 
 /** A cache of another capacity than the configuration's, with two blobs. */
 async function fill() {
@@ -80,16 +86,30 @@ describe('shoal cache on an idle directory', () => {
     expect(await run('ls')).toEqual([]);
   });
 
-  it('leaves the directory of a running agent alone', async () => {
+  it('leaves a directory alone that another process uses', async () => {
     const store = await fill();
     scope.defer(() => store.close());
-    const error = await run('clear').catch((reason: unknown) => reason);
-    expect(isInUse(error)).toBe(true);
+    await expect(run('clear')).rejects.toMatchObject({ kind: 'locked' });
     expect(store.stat().pieces).toBe(4);
   });
 
   it('says where it found nothing', async () => {
     await expect(run('ls')).rejects.toThrow(`there is no disk cache in ${path.join(stateDir, 'cache')}`);
+  });
+});
+
+describe('shoal cache beside an agent that runs', () => {
+  it.each([
+    ['disk', { diskTier: 64 * MiB, memoryTier: 32 * MiB }],
+    ['memory', { memoryTier: 32 * MiB }],
+  ])('asks the agent, in %s mode', async (mode, tiers) => {
+    const agent = await startAgent(scope, tiers);
+    const ask = async (command: string) => JSON.parse((await agent.shoal('cache', command, '--output', 'json')).stdout);
+    expect(await ask('stat')).toMatchObject({ mode, pieces: 0, memory: { capacity: 32 * MiB } });
+    expect(await ask('ls')).toEqual([]);
+    expect(await ask('verify')).toEqual({ checked: 0, damaged: 0 });
+    expect(await ask('gc')).toEqual({ dropped: 0 });
+    expect(await ask('clear')).toEqual({ dropped: 0 });
   });
 });
 
