@@ -1,4 +1,4 @@
-import type { Extent } from './disk-tier.ts';
+import type { Extent } from './extents.ts';
 import type { Load } from './load.ts';
 import type { Frame } from './memory-tier.ts';
 
