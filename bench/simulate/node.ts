@@ -1,7 +1,15 @@
 import type { AgentMessage, Hello, Peer, ShardMessage } from '../../src/swarm/messages.ts';
-import { Schedule, type ScheduleOutput } from '../../src/swarm/schedule.ts';
+import { Schedule, type ScheduleLimits, type ScheduleOutput } from '../../src/swarm/schedule.ts';
 import type { Flow } from './network.ts';
-import { connectTimeout, latency, type SwarmModel, transferTimeout } from './swarm-model.ts';
+import { connectTimeout, latency, type SwarmModel, slowness, transferTimeout } from './swarm-model.ts';
+
+interface Transfer {
+  readonly blob: string;
+  readonly piece: number;
+  readonly source: string;
+  readonly flow: Flow;
+  uploader: SimulatedNode | undefined;
+}
 
 /** One node: the production schedule, with a piece server, a cache and a reader that is never the bottleneck. */
 export class SimulatedNode implements ScheduleOutput {
@@ -18,9 +26,10 @@ export class SimulatedNode implements ScheduleOutput {
   readonly #cache = new Map<string, Uint8Array>();
   #cachedBytes = 0;
   #uploads = 0;
-  readonly #flows = new Map<string, Flow>();
-  /** Flows that die with this node: its uploads. */
-  readonly #uploading = new Set<() => void>();
+  /** What comes in. */
+  readonly #transfers = new Set<Transfer>();
+  /** Who gets what from this node. */
+  readonly #uploading = new Map<Transfer, SimulatedNode>();
   #readerBlob = 0;
   #readerPiece = 0;
   #evictBlob = 0;
@@ -36,7 +45,7 @@ export class SimulatedNode implements ScheduleOutput {
     for (const blob of model.scenario.image.blobs)
       this.#cache.set(blob, new Uint8Array(model.scenario.image.piecesPerBlob));
     this.#schedule = new Schedule({
-      limits: model.scenario.limits,
+      limits: slow ? slowLimits(model.scenario.limits) : model.scenario.limits,
       output: this,
       now: () => model.now,
       random: model.random,
@@ -61,10 +70,19 @@ export class SimulatedNode implements ScheduleOutput {
 
   /** Without a word: whoever talks to it finds out by a timeout. */
   die(): void {
-    if (Number.isNaN(this.finishedAt)) this.#model.unfinished -= 1;
+    this.#model.settled(this);
     this.alive = false;
-    for (const flow of this.#flows.values()) this.#stop(flow);
-    for (const kill of this.#uploading) kill();
+    for (const transfer of this.#transfers) this.#stop(transfer);
+    for (const [{ blob, piece }, requester] of this.#uploading) requester.#starve(blob, piece, this.hello.id);
+  }
+
+  /** A peer has fallen silent in the middle. */
+  #starve(blob: string, piece: number, peer: string): void {
+    const model = this.#model;
+    this.abort(blob, piece, peer);
+    model.queue.at(model.now + transferTimeout, () =>
+      this.#on(() => this.#schedule.failed(blob, piece, peer, 'unreachable')),
+    );
   }
 
   decided(message: ShardMessage): void {
@@ -107,8 +125,9 @@ export class SimulatedNode implements ScheduleOutput {
   }
 
   abort(blob: string, piece: number, peer: string): void {
-    const flow = this.#flows.get(`${blob}/${piece}/${peer}`);
-    if (flow !== undefined) this.#stop(flow);
+    for (const transfer of this.#transfers) {
+      if (transfer.piece === piece && transfer.source === peer && transfer.blob === blob) this.#stop(transfer);
+    }
   }
 
   /** A request for a piece has come in. */
@@ -133,62 +152,36 @@ export class SimulatedNode implements ScheduleOutput {
     const model = this.#model;
     const { id } = this.hello;
     this.#uploads += 1;
-    const over = (): void => {
-      this.#uploads -= 1;
-      this.#uploading.delete(kill);
-    };
-    const flow = requester.#receive(
-      this.link,
-      blob,
-      piece,
-      id,
-      () => {
-        over();
-        if (this.zone !== requester.zone) model.crossZoneBytes += model.scenario.image.pieceBytes;
-        requester.#store(blob, piece);
-        requester.#schedule.downloaded(blob, piece, id);
-      },
-      over,
-    );
-    const kill = (): void => {
-      requester.#stop(flow);
-      model.queue.at(model.now + transferTimeout, () =>
-        requester.#on(() => requester.#schedule.failed(blob, piece, id, 'unreachable')),
-      );
-    };
-    this.#uploading.add(kill);
+    const transfer: Transfer = requester.#receive(this.link, blob, piece, id, () => {
+      this.#uploaded(transfer);
+      if (this.zone !== requester.zone) model.crossZoneBytes += model.scenario.image.pieceBytes;
+      requester.#store(blob, piece);
+      requester.#schedule.downloaded(blob, piece, id);
+    });
+    transfer.uploader = this;
+    this.#uploading.set(transfer, requester);
   }
 
-  readonly #cleanups = new Map<Flow, { key: string; stopped: () => void }>();
+  #uploaded(transfer: Transfer): void {
+    if (this.#uploading.delete(transfer)) this.#uploads -= 1;
+  }
 
-  #receive(
-    from: number,
-    blob: string,
-    piece: number,
-    source: string,
-    done: () => void,
-    stopped: () => void = () => {},
-  ): Flow {
-    const model = this.#model;
-    const key = `${blob}/${piece}/${source}`;
-    const flow = model.network.start(from, this.link, model.scenario.image.pieceBytes, () => {
-      this.#flows.delete(key);
-      this.#cleanups.delete(flow);
+  #receive(from: number, blob: string, piece: number, source: string, done: () => void): Transfer {
+    const { network, scenario } = this.#model;
+    const flow = network.start(from, this.link, scenario.image.pieceBytes, () => {
+      this.#transfers.delete(transfer);
       this.#on(done);
     });
-    this.#flows.set(key, flow);
-    this.#cleanups.set(flow, { key, stopped });
-    return flow;
+    const transfer: Transfer = { blob, piece, source, flow, uploader: undefined };
+    this.#transfers.add(transfer);
+    return transfer;
   }
 
-  /** Ends a flow before it is done. */
-  #stop(flow: Flow): void {
-    const cleanup = this.#cleanups.get(flow);
-    if (cleanup === undefined) return;
-    this.#model.network.stop(flow);
-    this.#flows.delete(cleanup.key);
-    this.#cleanups.delete(flow);
-    cleanup.stopped();
+  /** Ends a transfer before it is done. */
+  #stop(transfer: Transfer): void {
+    if (!this.#transfers.delete(transfer)) return;
+    this.#model.network.stop(transfer.flow);
+    if (transfer.uploader !== undefined) transfer.uploader.#uploaded(transfer);
   }
 
   /** Something has happened to the schedule: the reader may go on, and its next deadline may have changed. */
@@ -222,7 +215,7 @@ export class SimulatedNode implements ScheduleOutput {
     this.#evict();
     if (this.#readerBlob < blobs.length) return;
     this.finishedAt = this.#model.now;
-    this.#model.unfinished -= 1;
+    this.#model.settled(this);
   }
 
   /** The cache drops what was read first. */
@@ -254,4 +247,9 @@ export class SimulatedNode implements ScheduleOutput {
       this.#on(() => this.#schedule.tick());
     });
   }
+}
+
+/** A node with a tenth of the bandwidth does a tenth at once, so that each transfer is as fast as elsewhere. */
+function slowLimits(limits: ScheduleLimits): ScheduleLimits {
+  return { ...limits, downloads: Math.max(1, Math.round(limits.downloads * slowness)), leases: 1 };
 }

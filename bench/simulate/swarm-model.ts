@@ -28,7 +28,7 @@ export interface Scenario {
 }
 
 export interface Outcome {
-  /** Milliseconds from its own start to its last byte, of every node that was there to the end. */
+  /** Milliseconds from its own start to its last byte, of every living node with full bandwidth that finished. */
   readonly durations: number[];
   readonly originBytes: number;
   readonly crossZoneBytes: number;
@@ -46,6 +46,8 @@ const membershipDelay = 2_000;
 export const transferTimeout = 15_000;
 export const connectTimeout = 5_000;
 const settleTime = 500;
+/** Bandwidth of a slow node, as a share of the others'. */
+export const slowness = 0.1;
 
 interface Shard {
   readonly host: SimulatedNode;
@@ -70,7 +72,8 @@ export class SwarmModel {
   requests = 0;
   messages = 0;
   received = 0;
-  unfinished = 0;
+  /** Nodes that were there from the start and have not finished: the run ends with the last of them. */
+  readonly #pulling = new Set<SimulatedNode>();
   readonly #shards = new Map<string, Shard>();
   readonly #byAgent = new Map<Agent, SimulatedNode>();
   #placement = new Placement([]);
@@ -81,7 +84,7 @@ export class SwarmModel {
     this.scenario = scenario;
     this.random = seededRandom(scenario.seed);
     this.origin = this.network.addNode(scenario.originBandwidth, 0);
-    for (let count = 0; count < scenario.nodes; count += 1) this.#addNode();
+    for (let count = 0; count < scenario.nodes; count += 1) this.#pulling.add(this.#addNode());
     this.#placeShards();
     for (const node of this.nodes) this.queue.at(settleTime + this.random() * scenario.stagger, () => node.start());
     if (scenario.churnPerMinute > 0) this.#churn();
@@ -93,7 +96,7 @@ export class SwarmModel {
     const total = this.scenario.nodes * imageBytes(image);
     const curve: [number, number][] = [];
     let sampled = 0;
-    while (this.unfinished > 0) {
+    while (this.#pulling.size > 0) {
       const end = this.now + step;
       this.network.step(step, (flow, after) => {
         this.queue.at(this.now + after, () => {
@@ -110,10 +113,13 @@ export class SwarmModel {
         sampled = this.now;
         curve.push([this.now - settleTime, this.received / total]);
       }
-      if (this.now > 3_600_000 + stagger) throw new Error(`${this.unfinished} nodes have not finished within an hour`);
+      if (this.now > 3_600_000 + stagger)
+        throw new Error(`${this.#pulling.size} nodes have not finished within an hour`);
     }
     return {
-      durations: this.nodes.filter((node) => node.alive).map((node) => node.finishedAt - node.startedAt),
+      durations: this.nodes
+        .filter((node) => node.alive && !node.slow && !Number.isNaN(node.finishedAt))
+        .map((node) => node.finishedAt - node.startedAt),
       originBytes: this.originBytes,
       crossZoneBytes: this.crossZoneBytes,
       busy: this.busy,
@@ -121,6 +127,11 @@ export class SwarmModel {
       messages: this.messages,
       curve,
     };
+  }
+
+  /** The node has the whole image, or is gone. */
+  settled(node: SimulatedNode): void {
+    this.#pulling.delete(node);
   }
 
   delay(one: SimulatedNode, other: SimulatedNode): number {
@@ -156,19 +167,18 @@ export class SwarmModel {
     const serial = this.#serial;
     this.#serial += 1;
     const slow = this.random() < scenario.slowShare;
-    const bandwidth = scenario.nodeBandwidth * (slow ? 0.1 : 1);
+    const bandwidth = scenario.nodeBandwidth * (slow ? slowness : 1);
     const hello: Hello = {
       id: `10.${serial >>> 16}.${(serial >>> 8) & 255}.${serial & 255}:65001`,
       address: `10.${serial >>> 16}.${(serial >>> 8) & 255}.${serial & 255}:65001`,
       zone: scenario.zones > 1 ? `zone-${serial % scenario.zones}` : '',
       role: 'agent',
-      slots: Math.max(1, Math.round(defaultUploadSlots * (slow ? 0.1 : 1))),
+      slots: Math.max(1, Math.round(defaultUploadSlots * (slow ? slowness : 1))),
       leases: 0,
     };
     const node = new SimulatedNode(this, hello, this.network.addNode(bandwidth, bandwidth), slow);
     this.nodes.push(node);
     this.nodesByAddress.set(hello.address, node);
-    this.unfinished += 1;
     return node;
   }
 

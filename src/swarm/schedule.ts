@@ -66,7 +66,6 @@ const hedgeFloor = 250;
 export class Schedule {
   readonly #options: ScheduleOptions;
   readonly #targets = new Map<string, Target>();
-  readonly #requests = new Map<Target, Map<number, Request>>();
   /** In the window; their shards were not asked yet. */
   readonly #pool: RandomPool<Request>;
   /** To be had from peers, as far as known; taken before others are asked for. */
@@ -117,7 +116,6 @@ export class Schedule {
     const target = new Target(options);
     for (const piece of held) target.hold(piece);
     this.#targets.set(options.blob, target);
-    this.#requests.set(target, new Map());
     this.#pump();
   }
 
@@ -125,13 +123,12 @@ export class Schedule {
   remove(blob: string): void {
     const target = this.#targets.get(blob);
     if (target === undefined) return;
-    for (const request of [...(this.#requests.get(target)?.values() ?? [])]) {
+    for (const request of [...target.requests.values()]) {
       for (const peer of request.sources) this.#options.output.abort(blob, request.piece, peer);
       if (request.phase !== 'resting') this.#say('cancel', request);
       this.#finish(request);
     }
     this.#widenBy(target, target.reader - target.frontier);
-    this.#requests.delete(target);
     this.#targets.delete(blob);
     this.#pump();
   }
@@ -219,7 +216,7 @@ export class Schedule {
 
   /** The directory's shards have changed: asks again for what was asked of a shard that `moved` says is another now. */
   replaced(moved: (blob: string, piece: number) => boolean): void {
-    for (const requests of this.#requests.values()) {
+    for (const { requests } of this.#targets.values()) {
       for (const request of requests.values()) {
         if (request.phase === 'undecided' && moved(request.target.blob, request.piece)) this.#ask(request);
       }
@@ -249,7 +246,7 @@ export class Schedule {
   /** The reader's next piece goes before everything else. */
   #await(target: Target, piece: number): void {
     if (target.isAbsent(piece)) this.#admit(target, piece);
-    const request = this.#requests.get(target)?.get(piece);
+    const request = target.requests.get(piece);
     this.#awaited = request;
     if (request === undefined || request.urgent) return;
     request.urgent = true;
@@ -260,7 +257,7 @@ export class Schedule {
   #admit(target: Target, piece: number): void {
     target.admit(piece);
     const request = new Request(target, piece);
-    this.#requests.get(target)?.set(piece, request);
+    target.requests.set(piece, request);
     this.#pool.add(request);
   }
 
@@ -422,7 +419,7 @@ export class Schedule {
   #finish(request: Request): void {
     this.#release(request);
     request.phase = 'done';
-    this.#requests.get(request.target)?.delete(request.piece);
+    request.target.requests.delete(request.piece);
     if (this.#awaited === request) this.#awaited = undefined;
   }
 
@@ -443,8 +440,7 @@ export class Schedule {
   }
 
   #find(blob: string, piece: number): Request | undefined {
-    const target = this.#targets.get(blob);
-    return target === undefined ? undefined : this.#requests.get(target)?.get(piece);
+    return this.#targets.get(blob)?.requests.get(piece);
   }
 
   #say(kind: 'progress' | 'cancel', request: Request): void {

@@ -14,6 +14,9 @@ import { Want } from './want.ts';
  */
 const takesPerHolder = 3;
 
+/** Of so many who came first, the one with the best link fetches for all: on a slow one, everybody would wait for it. */
+const compared = 16;
+
 export interface DeciderOptions {
   readonly agents: Agents;
   readonly choice: PeerChoice;
@@ -67,26 +70,33 @@ export class Decider {
   }
 
   #serveGroup(piece: Piece, group: ZoneGroup): void {
+    const stranded = group.holders.size === 0 || this.#serveNear(group);
+    if (stranded && group.crossing === undefined && piece.holders > group.holders.size) this.#serveAcross(piece, group);
+  }
+
+  /** Returns whether there was a want that can't use any of the holders near. */
+  #serveNear(group: ZoneGroup): boolean {
+    let stranded = false;
     for (const want of group.queue()) {
-      if (group.holders.size > 0) {
-        if (group.taking >= group.holders.size * takesPerHolder) return;
-        if (this.#take(want, group, 'take')) {
-          group.taking += 1;
-          continue;
-        }
-      }
-      if (piece.holders === group.holders.size) {
-        // Nobody elsewhere: only a want that distrusts the near holders gets here, the next one may not.
-        continue;
-      }
-      if (group.crossing !== undefined) {
-        if (group.holders.size === 0) return;
-        continue;
-      }
+      if (group.taking >= group.holders.size * takesPerHolder) break;
+      if (this.#take(want, group, 'take')) group.taking += 1;
+      else stranded = true;
+    }
+    return stranded;
+  }
+
+  /** One want of the zone may cross; with holders near, only one that can't use them. */
+  #serveAcross(piece: Piece, group: ZoneGroup): void {
+    const queue = [...first(group.queue())];
+    while (queue.length > 0) {
+      const want = ablest(queue);
+      if (want === undefined) return;
+      queue.splice(queue.indexOf(want), 1);
+      if (this.#options.choice.from(group.holders, want.agent).length > 0) continue;
       for (const other of piece.groups.values()) {
         if (other === group || !this.#take(want, other, 'crossing')) continue;
         group.crossing = want;
-        break;
+        return;
       }
     }
   }
@@ -124,11 +134,10 @@ export class Decider {
 
   #candidateFor(piece: Piece): Want | undefined {
     const { choice } = this.#options;
-    for (const want of piece.candidates) {
-      const near = [...piece.groups.values()].some((group) => choice.from(group.holders, want.agent).length > 0);
-      if (!near) return want;
-    }
-    return undefined;
+    const isStranded = (want: Want): boolean =>
+      piece.holders === 0 ||
+      [...piece.groups.values()].every((group) => choice.from(group.holders, want.agent).length === 0);
+    return ablest([...first(piece.candidates)].filter(isStranded));
   }
 
   /** A mirror's lease, though it did not ask: the one with the most leases to spare. */
@@ -149,4 +158,20 @@ export class Decider {
     want.piece.granted += 1;
     this.#options.deadlines.add(want);
   }
+}
+
+function* first(wants: Iterable<Want>): Generator<Want, void, undefined> {
+  let count = 0;
+  for (const want of wants) {
+    if (count === compared) return;
+    count += 1;
+    yield want;
+  }
+}
+
+/** The first of those with the most upload slots. */
+function ablest(wants: readonly Want[]): Want | undefined {
+  let best: Want | undefined;
+  for (const want of wants) if (best === undefined || want.agent.hello.slots > best.agent.hello.slots) best = want;
+  return best;
 }

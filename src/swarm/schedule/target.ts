@@ -1,3 +1,5 @@
+import type { Request } from './request.ts';
+
 /** A blob to be brought here, and how it is cut. */
 export interface TargetOptions {
   /** `sha256:…` */
@@ -20,6 +22,8 @@ export class Target {
   readonly pieces: number;
   readonly pieceBytes: number;
   readonly source: string;
+  /** The pieces of the window that are not here yet. */
+  readonly requests = new Map<number, Request>();
   readonly #state: Uint8Array;
   /** The first piece that the reader has not had. */
   reader = 0;
