@@ -1,5 +1,5 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import type { Peer } from '../messages.ts';
 import type { PeerCertificates } from '../tls/certificates.ts';
 import { namesAnyOf } from '../tls/names.ts';
@@ -29,12 +29,13 @@ export function parseAddress(text: string): Address | undefined {
 export function dial(peer: Peer, onread: ReadInto, certificates?: PeerCertificates): Socket {
   const address = parseAddress(peer.address);
   if (address === undefined) throw new TransferError('unreachable', `${peer.id}: '${peer.address}' is not host:port`);
-  // The callback's first argument is the buffer that `onread` handed out.
   if (certificates === undefined) return connectTcp({ ...address, onread });
-  return connectTls({
+  // Documented for tls.connect, but @types/node 24 has `onread` for net.connect alone.
+  const options: ConnectionOptions & { readonly onread: ReadInto } = {
     ...address,
     onread,
     secureContext: certificates.clientContext,
     checkServerIdentity: (host, certificate) => namesAnyOf(certificate, [peer.id, host]),
-  });
+  };
+  return connectTls(options);
 }
