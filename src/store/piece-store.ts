@@ -26,6 +26,8 @@ const longestPiece = 4 * 1024 * 1024;
 const probation = 0.5;
 /** Seconds in which a piece's uses count as one: longer than most pulls. */
 const correlated = 60;
+/** How often what is older than the ttl is looked for; `get` never gives it, whether it was found or not. */
+const sweepEveryMs = 60_000;
 
 export interface StoreOptions {
   readonly arena: Arena;
@@ -48,6 +50,7 @@ export class Store implements PieceStore, StoreAdmin {
   readonly #disk: DiskTier | undefined;
   readonly #hits = { memory: 0, disk: 0 };
   #misses = 0;
+  #sweepTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: StoreOptions) {
@@ -71,6 +74,9 @@ export class Store implements PieceStore, StoreAdmin {
   /** Opens the disk tier. Rejects only where another process has its directory. */
   async start(): Promise<void> {
     await this.#disk?.start();
+    if (this.#options.ttl !== undefined) {
+      this.#sweepTimer = setInterval(() => this.collectGarbage(), sweepEveryMs).unref();
+    }
   }
 
   async reserve(key: PieceKey, length: number, signal?: AbortSignal): Promise<PieceWriter> {
@@ -182,6 +188,7 @@ export class Store implements PieceStore, StoreAdmin {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    clearInterval(this.#sweepTimer);
     await this.#disk?.close();
     for (const piece of this.#table) this.#forget(piece);
     this.#memory.close();

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Store } from '../../../src/store/piece-store.ts';
 import { HeapArena } from './heap.ts';
 
@@ -139,6 +139,18 @@ describe('memory tier', () => {
     clock.now += 1;
     expect(await store.get({ digest: 'a', index: 0 })).toBeUndefined();
     expect(store.stat().memory.used).toBe(0);
+  });
+
+  it('gives the room of expired pieces back without being asked for them', async () => {
+    vi.useFakeTimers();
+    const { store, clock } = open(MiB, { ttl: 60 });
+    await store.start();
+    await put(store, 'a', 0);
+    clock.now += 60;
+    vi.advanceTimersByTime(60_000);
+    expect(store.stat()).toMatchObject({ pieces: 0, memory: { used: 0 } });
+    await store.close();
+    vi.useRealTimers();
   });
 
   it('refuses lengths that no piece has', async () => {
