@@ -1,8 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import type { BlobChunk } from '../pull/types.ts';
 
-/** Chunks (≤ 4 MiB) of one response that wait for the client at most: one on the wire while the next one is fetched. */
-const maxUnflushed = 2;
+/** Chunks of one response that may wait for the client in any case: one on the wire while the next one is fetched. */
+const fewChunks = 2;
+/** Bytes below which more may wait: many small chunks then leave in one system call. */
+const fewBytes = 2 * 1024 * 1024;
 
 /**
  * The chunks that were written to a response and that the kernel has not taken yet. Each is released exactly once: when its
@@ -11,6 +13,7 @@ const maxUnflushed = 2;
 export class ChunkWindow {
   readonly #response: ServerResponse;
   readonly #unflushed = new Set<BlobChunk>();
+  #bytes = 0;
   #wake: (() => void) | undefined;
 
   constructor(response: ServerResponse) {
@@ -28,12 +31,13 @@ export class ChunkWindow {
       return;
     }
     this.#unflushed.add(chunk);
+    this.#bytes += chunk.bytes.length;
     this.#response.write(chunk.bytes, () => this.#settle(chunk));
   }
 
   /** Resolves when another chunk may be written, or when the connection is gone. */
   async room(): Promise<void> {
-    while (this.#unflushed.size >= maxUnflushed) {
+    while (this.#unflushed.size >= fewChunks && this.#bytes >= fewBytes) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -42,6 +46,7 @@ export class ChunkWindow {
 
   #settle(chunk: BlobChunk): void {
     if (!this.#unflushed.delete(chunk)) return;
+    this.#bytes -= chunk.bytes.length;
     chunk.release();
     this.#wake?.();
   }

@@ -28,6 +28,8 @@ export class PieceAssembler {
   readonly #options: AssemblerOptions;
   #index: number;
   #filled = 0;
+  /** Of the `#filled` bytes. */
+  #crc = 0;
   #writer: PieceWriter | undefined;
   #reservation: Reservation | undefined;
   #ended = false;
@@ -82,17 +84,21 @@ export class PieceAssembler {
   }
 
   #fill(writer: PieceWriter, chunk: Buffer): Buffer {
-    const length = Math.min(chunk.length, writer.buffer.length - this.#filled);
-    chunk.copy(writer.buffer, this.#filled, 0, length);
-    this.#filled += length;
+    const part = chunk.subarray(0, writer.buffer.length - this.#filled);
+    part.copy(writer.buffer, this.#filled);
+    // Chunk by chunk, while the bytes are still in the processor's cache.
+    this.#crc = this.#options.native.crc32c(part, this.#crc);
+    this.#filled += part.length;
     if (this.#filled === writer.buffer.length) {
       const index = this.#index;
+      const crc = this.#crc;
       this.#writer = undefined;
       this.#filled = 0;
+      this.#crc = 0;
       this.#index += 1;
-      this.#options.onPiece(index, writer.commit(this.#options.native.crc32c(writer.buffer)));
+      this.#options.onPiece(index, writer.commit(crc));
     }
-    return chunk.subarray(length);
+    return chunk.subarray(part.length);
   }
 
   #reserve(index: number): Reservation | undefined {
