@@ -10,6 +10,7 @@ import type { DnsName } from './dns-lookup.ts';
 import { createNodeResolver } from './dns-resolver.ts';
 import { KubernetesSource } from './kubernetes.ts';
 import { startMembership } from './membership.ts';
+import { mostMembers } from './roster.ts';
 import { staticSource } from './static.ts';
 import type { Member, MemberRole, MemberSource, Membership } from './types.ts';
 
@@ -18,7 +19,7 @@ const servicePattern = /^_[a-z0-9-]+\._(tcp|udp)\.[a-z0-9_.-]+$/i;
 /** RFC 1123, section 2.1: what a namespace is called. */
 const labelPattern = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
-const entries = z.array(z.string().max(300)).max(1024).default([]);
+const entries = z.array(z.string().max(300)).max(mostMembers).default([]);
 
 /** The section `p2p.membership` of the configuration. */
 export const membershipSchema = z

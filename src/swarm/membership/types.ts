@@ -18,7 +18,10 @@ export interface Member {
 export interface Membership {
   /** Everyone that the source names, by id in ascending order; this node among them, once the source names it. */
   members(): readonly Member[];
-  /** `members()` without the suspected. */
+  /**
+   * `members()` without the suspected. Whether there are schedulers at all is `members()`' to say: schedulers that nobody
+   * reaches do not make shards of the agents.
+   */
   reachable(): readonly Member[];
   /**
    * A connection to the member failed, or it did not answer: it leaves `reachable()` at once, here only, and is probed until
