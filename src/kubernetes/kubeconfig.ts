@@ -83,7 +83,8 @@ type Refuse = (reason: string) => KubernetesError;
 function parseKubeconfig(text: string, refuse: Refuse): z.output<typeof kubeconfigSchema> {
   let tree: unknown;
   try {
-    tree = parse(text, { maxAliasCount: 0 });
+    // Warnings, too, quote the line.
+    tree = parse(text, { maxAliasCount: 0, logLevel: 'error' });
   } catch {
     // The parser quotes the line, which may hold the token.
     throw refuse('it is not YAML');

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
+import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Access } from '../../src/kubernetes/access.ts';
 import { type ClientLimits, createKubernetesClient, defaultLimits } from '../../src/kubernetes/client.ts';
@@ -227,6 +228,52 @@ describe('an informer', () => {
     await followed.become('after');
     expect(sockets.size).toBe(2);
     expect(lists().length).toBe(1);
+  });
+
+  test('equals the server in the end, whatever changes, compactions and cut watches come in between', async () => {
+    const name = fc.constantFrom('a', 'b', 'c', 'd');
+    const step = fc.oneof(
+      fc.record({ put: name }),
+      fc.record({ remove: name }),
+      fc.record({ end: fc.constantFrom('end' as const, 'cut' as const, 'gone' as const) }),
+      fc.record({ server: fc.constantFrom('compact', 'bookmark', 'watched') }),
+    );
+    const followed = new Names({});
+    let round = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        for (const each of steps) {
+          if ('put' in each) api.put(namespacesPath, namespace(each.put));
+          else if ('remove' in each) api.remove(namespacesPath, each.remove);
+          else if ('end' in each) api.endWatches(each.end);
+          else if (each.server === 'watched') await api.until(() => api.watches > 0);
+          else if (each.server === 'compact') api.compact();
+          else api.bookmark();
+        }
+        // What comes last tells when everything before has arrived.
+        api.remove(namespacesPath, `round ${round}`);
+        round += 1;
+        api.put(namespacesPath, namespace(`round ${round}`));
+        await followed.become(...api.names(namespacesPath));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('gives up a watch that trickles and never completes an event', async () => {
+    let trickling = true;
+    api.intercept = ({ verb }, response) => {
+      if (verb !== 'watch' || !trickling) return false;
+      trickling = false;
+      response.writeHead(200);
+      const timer = setInterval(() => response.write('x'), 20);
+      response.on('close', () => clearInterval(timer));
+      return true;
+    };
+    const followed = new Names({ times: { hungMs: 200 } });
+    await api.until(() => api.watches === 1);
+    api.put(namespacesPath, namespace('after'));
+    await followed.become('after');
   });
 });
 

@@ -80,6 +80,22 @@ describe('an informer', () => {
     await informer.close();
   });
 
+  test('begins with short waits again after a watch that has lasted', async () => {
+    let tries = 0;
+    const done = Promise.withResolvers<void>();
+    const { informer, waits, time } = follow(async function* (signal) {
+      tries += 1;
+      if (tries <= 2 || tries === 4) throw away();
+      if (tries === 5) done.resolve();
+      yield [];
+      time.now += 300_000;
+      if (tries === 5) yield* silence(signal);
+    });
+    await done.promise;
+    expect(waits).toEqual([1000, 2000, 1000]);
+    await informer.close();
+  });
+
   test('takes a watch without event or bookmark for three minutes as hung, and opens another', async () => {
     const { informer, client } = follow(silence);
     await vi.advanceTimersByTimeAsync(179_999);
