@@ -4,6 +4,7 @@ import { RandomPool } from './schedule/random-pool.ts';
 import { Request } from './schedule/request.ts';
 import { Suspects } from './schedule/suspects.ts';
 import { Target, type TargetOptions } from './schedule/target.ts';
+import { Window } from './schedule/window.ts';
 
 export interface ScheduleLimits {
   /** Pieces downloaded from peers at once. */
@@ -65,7 +66,7 @@ const hedgeFloor = 250;
  */
 export class Schedule {
   readonly #options: ScheduleOptions;
-  readonly #targets = new Map<string, Target>();
+  readonly #window: Window;
   /** In the window; their shards were not asked yet. */
   readonly #pool: RandomPool<Request>;
   /** To be had from peers, as far as known; taken before others are asked for. */
@@ -81,10 +82,6 @@ export class Schedule {
   readonly #resting = new Set<Request>();
   #downloading = 0;
   #fetching = 0;
-  #aheadBytes = 0;
-  #aheadPieces = 0;
-  /** The window reaches to the end of the last blob. */
-  #allAdmitted = true;
   /** The reader's next piece, while it is on its way. */
   #awaited: Request | undefined;
   /** Moving average of a download's duration. Milliseconds. */
@@ -93,6 +90,7 @@ export class Schedule {
 
   constructor(options: ScheduleOptions) {
     this.#options = options;
+    this.#window = new Window(options.limits.windowBytes);
     this.#pool = new RandomPool(options.random);
     this.#available = new RandomPool(options.random);
     this.#suspects = new Suspects(options.now);
@@ -112,35 +110,31 @@ export class Schedule {
 
   /** Blobs are brought here in the order in which they are added. `held`: pieces that are here already. */
   add(options: TargetOptions, held: Iterable<number> = []): void {
-    if (this.#targets.has(options.blob)) return;
+    if (this.#window.target(options.blob) !== undefined) return;
     const target = new Target(options);
     for (const piece of held) target.hold(piece);
-    this.#targets.set(options.blob, target);
+    this.#window.add(target);
     this.#pump();
   }
 
   /** Nobody here is interested in the blob any more. What is here stays announced until it is evicted. */
   remove(blob: string): void {
-    const target = this.#targets.get(blob);
+    const target = this.#window.target(blob);
     if (target === undefined) return;
     for (const request of [...target.requests.values()]) {
       for (const peer of request.sources) this.#options.output.abort(blob, request.piece, peer);
       if (request.phase !== 'resting') this.#say('cancel', request);
       this.#finish(request);
     }
-    this.#widenBy(target, target.reader - target.frontier);
-    this.#targets.delete(blob);
+    this.#window.remove(target);
     this.#pump();
   }
 
   /** The reader has had everything before `piece` and waits for that one. */
   readerAt(blob: string, piece: number): void {
-    const target = this.#targets.get(blob);
+    const target = this.#window.target(blob);
     if (target === undefined) return;
-    const frontier = Math.max(target.frontier, piece);
-    this.#widenBy(target, frontier - piece - (target.frontier - target.reader));
-    target.reader = piece;
-    target.frontier = frontier;
+    this.#window.moveReader(target, piece);
     if (piece < target.pieces && !target.isHeld(piece)) this.#await(target, piece);
     this.#pump();
   }
@@ -207,7 +201,7 @@ export class Schedule {
   /** The cache has dropped the piece. */
   evicted(blob: string, piece: number): void {
     this.#options.output.say({ kind: 'gone', blob, piece });
-    const target = this.#targets.get(blob);
+    const target = this.#window.target(blob);
     if (target === undefined || !target.isHeld(piece)) return;
     target.lose(piece);
     if (piece >= target.reader && piece < target.frontier) this.#admit(target, piece);
@@ -216,7 +210,7 @@ export class Schedule {
 
   /** The directory's shards have changed: asks again for what was asked of a shard that `moved` says is another now. */
   replaced(moved: (blob: string, piece: number) => boolean): void {
-    for (const { requests } of this.#targets.values()) {
+    for (const { requests } of this.#window.targets) {
       for (const request of requests.values()) {
         if (request.phase === 'undecided' && moved(request.target.blob, request.piece)) this.#ask(request);
       }
@@ -262,7 +256,7 @@ export class Schedule {
   }
 
   #pump(): void {
-    this.#widen();
+    this.#window.widen((target, piece) => this.#admit(target, piece));
     this.#startReady();
     const { leases } = this.#options.limits;
     while (this.#hasRoom && this.#plain.size + this.#marked.size < this.#wants) {
@@ -288,8 +282,8 @@ export class Schedule {
    * has nothing to give to the others (docs/swarm.md, order).
    */
   get #wants(): number {
-    if (this.#allAdmitted) return mostWants;
-    return Math.min(mostWants, Math.max(fewestWants, this.#aheadPieces * wantedShare));
+    if (this.#window.complete) return mostWants;
+    return Math.min(mostWants, Math.max(fewestWants, this.#window.pieces * wantedShare));
   }
 
   #makeReady(request: Request): void {
@@ -316,26 +310,6 @@ export class Schedule {
   #pursue(request: Request): void {
     if (request.untried.length > 0) this.#makeReady(request);
     else this.#want(request);
-  }
-
-  /** Admits what the window has room for, in the blobs' order. */
-  #widen(): void {
-    this.#allAdmitted = false;
-    for (const target of this.#targets.values()) {
-      while (target.frontier < target.pieces) {
-        if (this.#aheadBytes + target.pieceBytes > this.#options.limits.windowBytes) return;
-        const piece = target.frontier;
-        target.frontier += 1;
-        this.#widenBy(target, 1);
-        if (target.isAbsent(piece)) this.#admit(target, piece);
-      }
-    }
-    this.#allAdmitted = true;
-  }
-
-  #widenBy(target: Target, pieces: number): void {
-    this.#aheadPieces += pieces;
-    this.#aheadBytes += pieces * target.pieceBytes;
   }
 
   #startReady(): void {
@@ -440,7 +414,7 @@ export class Schedule {
   }
 
   #find(blob: string, piece: number): Request | undefined {
-    return this.#targets.get(blob)?.requests.get(piece);
+    return this.#window.target(blob)?.requests.get(piece);
   }
 
   #say(kind: 'progress' | 'cancel', request: Request): void {
