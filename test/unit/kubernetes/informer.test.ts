@@ -11,6 +11,7 @@ const away = () => new KubernetesError('unavailable', 'away');
 
 /** Ends when its signal says so, as a hung or quiet connection does. */
 async function* silence(signal: AbortSignal): AsyncGenerator<readonly WatchEvent[]> {
+  signal.throwIfAborted();
   await new Promise((_resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
