@@ -14,12 +14,11 @@ import type { Agent } from './agent.ts';
 import { Agents } from './agents.ts';
 import { Deadlines } from './deadlines.ts';
 import { Decider } from './decider.ts';
+import { Integrity } from './integrity.ts';
 import { Origins } from './origins.ts';
 import { PeerChoice } from './peer-choice.ts';
 import type { Piece } from './piece.ts';
 import { Pieces } from './pieces.ts';
-import { SpoiledBlobs } from './spoiled.ts';
-import { Trust } from './trust.ts';
 import { Want } from './want.ts';
 
 export interface DirectoryOptions {
@@ -65,21 +64,23 @@ export class Directory {
   readonly #pieces = new Pieces();
   readonly #deadlines = new Deadlines();
   readonly #origins: Origins;
-  readonly #trust: Trust;
-  readonly #spoiled: SpoiledBlobs;
+  readonly #integrity: Integrity;
   readonly #decider: Decider;
   #settling = false;
   #refused = 0;
-  #disputes = 0;
   #lapsed = 0;
-  #banned = 0;
 
   constructor(options: DirectoryOptions) {
     const { now, random, send, transferTimeout } = options;
     this.#options = options;
     this.#limits = options.limits ?? defaultLimits;
-    this.#trust = new Trust(this.#limits.distrustPerAgent, now);
-    this.#spoiled = new SpoiledBlobs(now);
+    this.#integrity = new Integrity({
+      agents: this.#agents,
+      pieces: this.#pieces,
+      distrustPerAgent: this.#limits.distrustPerAgent,
+      now,
+      changed: (piece) => this.#changed(piece),
+    });
     this.#origins = new Origins(options.shards);
     this.#decider = new Decider({
       agents: this.#agents,
@@ -106,9 +107,9 @@ export class Directory {
       blobs: this.#pieces.blobs,
       pieces: this.#pieces.size,
       refused: this.#refused,
-      disputes: this.#disputes,
+      disputes: this.#integrity.disputes,
       lapsed: this.#lapsed,
-      banned: this.#banned,
+      banned: this.#integrity.banned,
     };
   }
 
@@ -148,7 +149,7 @@ export class Directory {
   apply(agent: Agent, message: AgentMessage): void {
     if (!agent.joined) return;
     if (message.kind === 'spoiled') {
-      this.#onSpoiled(agent, message.blob);
+      this.#integrity.spoiled(agent, message.blob);
       return;
     }
     const { piece } = message;
@@ -184,7 +185,7 @@ export class Directory {
     if (former !== undefined && former.grant !== 'none') return;
     if (former !== undefined) this.#withdraw(former);
     const full = agent.wants.size >= this.#limits.wantsPerAgent || (known === undefined && this.#isFull());
-    if (full || this.#spoiled.isLoner(blob, agent)) {
+    if (full || this.#integrity.isLoner(blob, agent)) {
       if (full) this.#refused += 1;
       this.#options.send(agent, { kind: 'alone', blob, piece: index });
       if (known !== undefined) this.#changed(known);
@@ -213,7 +214,7 @@ export class Directory {
       return;
     }
     const piece = known ?? this.#pieces.open(message.blob, message.piece);
-    if (this.#agrees(agent, piece, message, leased)) piece.addHolder(agent);
+    if (this.#integrity.agrees(agent, piece, message, leased)) piece.addHolder(agent);
     this.#changed(piece);
   }
 
@@ -228,33 +229,6 @@ export class Directory {
     this.#changed(piece);
   }
 
-  /** Whether the agent's CRC32C is the piece's: the first one known is, until somebody who has checked the whole blob says otherwise. */
-  #agrees(agent: Agent, piece: Piece, message: Have, leased: boolean): boolean {
-    if (piece.holders === 0) {
-      piece.crc32c = message.crc32c;
-      piece.publisher = agent;
-      piece.verified = message.verified;
-      const contradicted = leased ? this.#spoiled.contradicted(piece.blob, piece.index, piece.crc32c) : undefined;
-      if (contradicted !== undefined) this.#accuse(contradicted, agent);
-      return true;
-    }
-    if (piece.crc32c === message.crc32c) {
-      piece.verified ||= message.verified;
-      return true;
-    }
-    this.#disputes += 1;
-    if (!message.verified || piece.verified) {
-      piece.removeHolder(agent);
-      return false;
-    }
-    if (piece.publisher !== undefined) this.#accuse(piece.publisher, agent);
-    this.#dropHolders(piece);
-    piece.crc32c = message.crc32c;
-    piece.publisher = agent;
-    piece.verified = true;
-    return true;
-  }
-
   #onProgress(want: Want | undefined): void {
     if (want === undefined || want.grant === 'none') return;
     const deadline = this.#options.now() + this.#options.transferTimeout;
@@ -267,12 +241,7 @@ export class Directory {
   #onFailed(agent: Agent, piece: Piece, message: Failed): void {
     const peer = this.#agents.byId(message.peer);
     if (peer === undefined || peer === agent) return;
-    if (message.failure === 'absent') {
-      piece.removeHolder(peer);
-      return;
-    }
-    this.#trust.suspect(agent, peer, message.failure);
-    if (message.failure === 'corrupt') this.#accuse(peer, agent);
+    this.#integrity.failed(agent, peer, piece, message.failure);
   }
 
   #onCancel(agent: Agent, piece: Piece): void {
@@ -282,35 +251,6 @@ export class Directory {
     if (want.asked) return;
     piece.declined ??= new Set();
     piece.declined.add(agent);
-  }
-
-  #onSpoiled(agent: Agent, blob: string): void {
-    const purge = this.#spoiled.report(blob, agent);
-    for (const piece of this.#pieces.ofBlob(blob)) {
-      if (purge) {
-        const { crc32c, publisher } = piece;
-        if (publisher !== undefined) this.#spoiled.keep(blob, piece.index, { crc32c, publisher });
-        this.#dropHolders(piece);
-      } else {
-        piece.removeHolder(agent);
-      }
-      this.#changed(piece);
-    }
-  }
-
-  #accuse(accused: Agent, accuser: Agent): void {
-    if (!accused.joined || !this.#trust.accuse(accused, accuser)) return;
-    this.#banned += 1;
-    for (const piece of this.#pieces.all()) if (piece.removeHolder(accused)) this.#changed(piece);
-  }
-
-  #dropHolders(piece: Piece): void {
-    for (const group of piece.groups.values()) {
-      while (group.holders.size > 0) {
-        const holder = this.#agents.at(group.holders.at(0));
-        if (holder === undefined || !piece.removeHolder(holder)) break;
-      }
-    }
   }
 
   /** Takes a want off the books, whatever was decided on it. */
