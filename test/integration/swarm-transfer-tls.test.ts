@@ -93,6 +93,28 @@ describe('with certificates of one authority', () => {
     expect(server.stat().connections).toBe(1);
   });
 
+  test('each connection proves its right anew: sessions are not resumed', async () => {
+    const certificates = await load(await issue('node-a'));
+    const { server } = await startTlsServer(certificates);
+    const { ca, certificate: cert, key } = certificates.pem;
+    const handshake = async (session?: Buffer): Promise<{ session: Buffer | undefined; reused: boolean }> => {
+      const options = { host: '127.0.0.1', port: server.address.port, ca, cert, key, ...(session ? { session } : {}) };
+      const socket = connectTls(options);
+      let issued: Buffer | undefined;
+      socket.on('session', (data) => {
+        issued = data;
+      });
+      // Tickets come with the first bytes of an answer at the latest.
+      socket.once('secureConnect', () => socket.write(requestText(`/v1/blobs/${digest}/pieces/7`)));
+      await once(socket, 'data');
+      const reused = socket.isSessionReused();
+      socket.destroy();
+      return { session: issued, reused };
+    };
+    const { session } = await handshake();
+    expect((await handshake(session)).reused).toBe(false);
+  });
+
   test('a peer is known by its name as well as by its address', async () => {
     const { peer } = await startTlsServer(await load(await issue('node-a', { addresses: [] })));
     expect((await fetchOver(await load(await issue('node-b')), peer)).equals(bytes)).toBe(true);

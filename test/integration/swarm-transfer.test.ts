@@ -353,6 +353,36 @@ describe('the piece server', () => {
     expect(server.stat().served).toBeLessThan(3);
   });
 
+  test('gives up a requester that takes its piece by and by', async () => {
+    const held = new HeldPieces([4 * MiB, 4 * MiB, 4 * MiB]);
+    // 8 MiB/s at least: what the kernel buffers aside, this requester takes a sixteenth of that.
+    const { server } = await startServer(scope, held, { transferTimeout: 0.5, slowestRate: 8 * MiB });
+    const socket = connect(server.address.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write([0, 1, 2].map((index) => requestText(path(index))).join(''));
+    const timer = setInterval(() => socket.read(8 * KiB), 16);
+    scope.defer(() => {
+      clearInterval(timer);
+      socket.destroy();
+    });
+    socket.on('readable', () => undefined);
+    await waitFor(() => held.pins > 0, { what: 'an upload' });
+    await waitFor(() => held.pins === 0 && server.stat().connections === 0, { what: 'the end of the connection' });
+    expect(server.stat().served).toBeLessThan(3);
+  });
+
+  test('gives up who takes too long to ask', async () => {
+    const { server } = await startServer(scope, new HeldPieces([10]), { requestTimeout: 0.2 });
+    const socket = connect(server.address.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.write('GET / HTTP/1.1\r\n');
+    const timer = setInterval(() => socket.write('X-A: b\r\n'), 50);
+    scope.defer(() => clearInterval(timer));
+    await closed;
+    await waitFor(() => server.stat().connections === 0, { what: 'the end of the connection' });
+  });
+
   test('takes only so many connections from one address', async () => {
     const held = new HeldPieces([10]);
     const { server } = await startServer(scope, held, { connectionsPerAddress: 2 });

@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { constants, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContext, type TlsOptions } from 'node:tls';
 import type { Logger } from '../../telemetry/log.ts';
@@ -86,7 +86,9 @@ class ReloadingCertificates implements PeerCertificates {
 
   get serverOptions(): TlsOptions {
     const { ca, certificate: cert, key } = this.#pem;
-    return { ...tlsOptions, ca, cert, key, requestCert: true, rejectUnauthorized: true };
+    // A resumed session would not show its certificate again: each connection proves that it may be there now.
+    const secureOptions = constants.SSL_OP_NO_TICKET;
+    return { ...tlsOptions, ca, cert, key, secureOptions, requestCert: true, rejectUnauthorized: true };
   }
 
   onChange(callback: () => void): () => void {

@@ -82,15 +82,14 @@ class Client implements PieceClient {
   }
 
   async fetch(request: PieceRequest): Promise<void> {
-    const { destination } = request;
+    const { destination, signal } = request;
     if (destination.length === 0 || destination.length > largestPiece) {
       throw new RangeError(`a piece of ${destination.length} bytes: pieces have 1 to ${largestPiece}`);
     }
-    const signal = request.signal ? AbortSignal.any([request.signal, this.#closing.signal]) : this.#closing.signal;
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     let taken = await this.#takeTokens(destination.length, signal);
     try {
-      await this.#fromPeer(request, signal);
+      await this.#fromPeer(request);
       taken = 0;
       this.#pieces += 1;
       this.#bytes += destination.length;
@@ -113,49 +112,46 @@ class Client implements PieceClient {
   }
 
   close(): void {
-    this.#closing.abort(new TransferError('unreachable', 'the agent stops'));
-    for (const peer of this.#peers.values()) peer.close();
+    const reason = new TransferError('unreachable', 'the agent stops');
+    this.#closing.abort(reason);
+    for (const peer of this.#peers.values()) peer.close(reason);
+    this.#ceiling.dismiss(reason);
   }
 
   /**
    * The limit is kept by asking later, for a whole piece: a request that has begun runs at full speed, because a
    * slow one would hold an upload slot that others need.
    */
-  async #takeTokens(bytes: number, signal: AbortSignal): Promise<number> {
+  async #takeTokens(bytes: number, signal?: AbortSignal): Promise<number> {
     const bucket = this.#bucket;
     if (bucket === undefined) return 0;
     const wait = bucket.take(bytes);
     if (wait > 0) {
+      const ends = AbortSignal.any(signal ? [signal, this.#closing.signal] : [this.#closing.signal]);
       try {
-        await delay(wait, undefined, { signal });
+        await delay(wait, undefined, { signal: ends });
       } catch {
         bucket.giveBack(bytes);
-        throw signal.reason;
+        throw ends.reason;
       }
     }
     return bytes;
   }
 
-  async #fromPeer(request: PieceRequest, signal: AbortSignal): Promise<void> {
-    const name = `${request.peer.id} ${request.peer.address}`;
-    const connections = this.#connectionsTo(name, request.peer);
+  async #fromPeer(request: PieceRequest): Promise<void> {
+    const { peer, signal } = request;
+    this.#closing.signal.throwIfAborted();
+    const name = `${peer.id} ${peer.address}`;
+    const connections = this.#connectionsTo(name, peer);
     try {
-      // First the peer, then the ceiling: those who wait for a slow peer must not keep others from fast ones.
-      await connections.take(signal, async () => {
-        await this.#ceiling.enter(signal);
-        try {
-          await connections.use(signal, (connection) => this.#get(connection, request, signal));
-        } finally {
-          this.#ceiling.leave();
-        }
-      });
+      await connections.run((connection) => this.#get(connection, request), signal);
     } finally {
       this.#forgetUnused(name, connections);
     }
   }
 
-  async #get(connection: Connection, request: PieceRequest, signal: AbortSignal): Promise<void> {
-    const { peer, key, crc32c, destination } = request;
+  async #get(connection: Connection, request: PieceRequest): Promise<void> {
+    const { peer, key, crc32c, destination, signal } = request;
     await connection.get(piecePath(key), destination, this.#options.transferTimeout, signal);
     const actual = this.#options.native.crc32c(destination);
     if (actual === crc32c) return;
@@ -173,6 +169,7 @@ class Client implements PieceClient {
       connect: (onread) => dial(peer, onread, certificates),
       event: certificates === undefined ? 'connect' : 'secureConnect',
       most: this.#options.connectionsPerPeer ?? defaultConnectionsPerPeer,
+      ceiling: this.#ceiling,
       connectTimeout,
       idleTimeout: this.#options.idleTimeout ?? defaultIdleTimeout,
       onEmpty: () => this.#forgetUnused(name, connections),

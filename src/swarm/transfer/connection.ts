@@ -62,11 +62,11 @@ export class Connection {
   }
 
   /** Resolves when `event` says that the connection stands. Rejects, and closes it, after `timeout` seconds. */
-  opened(event: 'connect' | 'secureConnect', timeout: number, signal: AbortSignal): Promise<void> {
+  opened(event: 'connect' | 'secureConnect', timeout: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (error?: unknown): void => {
         clearTimeout(timer);
-        signal.removeEventListener('abort', abort);
+        signal?.removeEventListener('abort', abort);
         this.#socket.off(event, end);
         this.#socket.off('error', failed);
         this.#socket.off('close', closed);
@@ -78,9 +78,9 @@ export class Connection {
       };
       const failed = (error: Error): void => end(this.#unreachable(error.message, error));
       const closed = (): void => end(this.#unreachable('it closed the connection at once'));
-      const abort = (): void => end(signal.reason);
+      const abort = (): void => end(signal?.reason);
       const timer = setTimeout(() => end(this.#unreachable(`no connection within ${timeout} s`)), timeout * 1000);
-      signal.addEventListener('abort', abort, { once: true });
+      signal?.addEventListener('abort', abort, { once: true });
       this.#socket.once(event, () => end());
       this.#socket.once('error', failed);
       this.#socket.once('close', closed);
@@ -91,7 +91,7 @@ export class Connection {
    * GETs `path` into `destination`, whose length the answer must have. Rejects with a `TransferError`, or with the signal's
    * reason; from that moment nothing is written to `destination` any more. `transferTimeout` is in seconds.
    */
-  get(path: string, destination: Buffer, transferTimeout: number, signal: AbortSignal): Promise<void> {
+  get(path: string, destination: Buffer, transferTimeout: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const answer = new Answer(this.#head, destination);
       const rule = new ProgressRule(slowestRate * transferTimeout);
@@ -101,13 +101,13 @@ export class Connection {
         this.#fail(this.#unreachable(`${how} for ${transferTimeout} s`));
       };
       const looking = setInterval(look, (transferTimeout * 1000) / looksPerWindow);
-      const abort = (): void => this.#fail(signal.reason);
-      signal.addEventListener('abort', abort, { once: true });
+      const abort = (): void => this.#fail(signal?.reason);
+      signal?.addEventListener('abort', abort, { once: true });
       this.#exchange = {
         answer,
         end: (error) => {
           clearInterval(looking);
-          signal.removeEventListener('abort', abort);
+          signal?.removeEventListener('abort', abort);
           this.#exchange = undefined;
           if (error === undefined) resolve();
           else reject(error);
@@ -118,8 +118,8 @@ export class Connection {
   }
 
   /** Ends the connection and, if there is one, its request. */
-  close(): void {
-    this.#fail(this.#unreachable('the connection is closed'));
+  close(reason?: Error): void {
+    this.#fail(reason ?? this.#unreachable('the connection is closed'));
   }
 
   #received(length: number): void {

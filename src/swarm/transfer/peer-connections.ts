@@ -10,6 +10,8 @@ export interface PeerConnectionsOptions {
   readonly event: 'connect' | 'secureConnect';
   /** Connections at once. */
   readonly most: number;
+  /** Requests at once, to all peers. */
+  readonly ceiling: WaitingLine;
   /** Seconds. */
   readonly connectTimeout: number;
   /** Seconds after which an idle connection is closed. */
@@ -29,9 +31,8 @@ export class PeerConnections {
   readonly #line: WaitingLine;
   readonly #open = new Set<Connection>();
   readonly #idle: Idle[] = [];
-  /** Aborted when the peer could not be reached: whoever waits for a connection to it need not find out one by one. */
-  #unreachable = new AbortController();
   #users = 0;
+  #closed: Error | undefined;
 
   constructor(options: PeerConnectionsOptions) {
     this.#options = options;
@@ -48,15 +49,22 @@ export class PeerConnections {
   }
 
   /**
-   * Runs `work` when one of the connections is free for it; `work` uses `use` at most once. Rejects with the signal's reason
-   * or when the peer turns out to be unreachable meanwhile.
+   * Has `request` done over a connection, when one is free for it. Rejects with the signal's reason, or when the peer turns
+   * out to be unreachable meanwhile.
    */
-  async take<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  async run(request: (connection: Connection) => Promise<void>, signal?: AbortSignal): Promise<void> {
+    const { ceiling } = this.#options;
     this.#users += 1;
     try {
-      await this.#line.enter(AbortSignal.any([signal, this.#unreachable.signal]));
+      // First the peer, then the ceiling: those who wait for a slow peer must not keep others from fast ones.
+      await this.#line.enter(signal);
       try {
-        return await work();
+        await ceiling.enter(signal);
+        try {
+          await this.#exchange(request, signal);
+        } finally {
+          ceiling.leave();
+        }
       } finally {
         this.#line.leave();
       }
@@ -65,21 +73,24 @@ export class PeerConnections {
     }
   }
 
-  /** Has `request` done over a connection. One that the peer closed while it was idle is replaced by a new one, once. */
-  async use(signal: AbortSignal, request: (connection: Connection) => Promise<void>): Promise<void> {
+  /** Ends all connections, and with them what waits and what runs. */
+  close(reason: Error): void {
+    this.#closed = reason;
+    this.#line.dismiss(reason);
+    for (const connection of this.#open) connection.close(reason);
+  }
+
+  /** A connection that the peer closed while it was idle is replaced by a new one, once. */
+  async #exchange(request: (connection: Connection) => Promise<void>, signal?: AbortSignal): Promise<void> {
     const idle = this.#takeIdle();
     if (idle !== undefined) {
       try {
         return await this.#over(idle, request);
       } catch (error) {
-        if (!idle.unanswered || signal.aborted) throw error;
+        if (!idle.unanswered || signal?.aborted) throw error;
       }
     }
     return this.#over(await this.#connect(signal), request);
-  }
-
-  close(): void {
-    for (const connection of this.#open) connection.close();
   }
 
   async #over(connection: Connection, request: (connection: Connection) => Promise<void>): Promise<void> {
@@ -107,7 +118,8 @@ export class PeerConnections {
     this.#idle.push({ connection, timer });
   }
 
-  async #connect(signal: AbortSignal): Promise<Connection> {
+  async #connect(signal?: AbortSignal): Promise<Connection> {
+    if (this.#closed !== undefined) throw this.#closed;
     const { peer, connect, event, connectTimeout } = this.#options;
     const connection = new Connection(peer, connect);
     this.#open.add(connection);
@@ -115,16 +127,12 @@ export class PeerConnections {
     try {
       await connection.opened(event, connectTimeout, signal);
     } catch (error) {
-      if (error instanceof TransferError) this.#dismissWaiting(error);
+      if (this.#closed !== undefined) throw this.#closed;
+      // Whoever waits for this peer need not find out one by one.
+      if (error instanceof TransferError) this.#line.dismiss(error);
       throw error;
     }
     return connection;
-  }
-
-  #dismissWaiting(error: TransferError): void {
-    const waiting = this.#unreachable;
-    this.#unreachable = new AbortController();
-    waiting.abort(error);
   }
 
   #gone(connection: Connection): void {

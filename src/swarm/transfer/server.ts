@@ -1,15 +1,14 @@
-import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createHttp, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttps, type Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Logger } from '../../telemetry/log.ts';
 import type { PeerCertificates } from '../tls/certificates.ts';
 import { ConnectionCount } from './connection-count.ts';
 import { listenAddress, type TransferSecurity } from './listen-address.ts';
-import { busyHeader, checksumHeader, formatChecksum, parsePiecePath, slowestRate } from './protocol.ts';
-import { parseRange } from './range.ts';
+import { type AnswerCounts, PieceHandler, refuse } from './piece-handler.ts';
+import { slowestRate } from './protocol.ts';
 import { TokenBucket } from './token-bucket.ts';
-import type { PieceProvider, ProvidedPiece } from './types.ts';
-import { upload } from './upload.ts';
+import type { PieceProvider } from './types.ts';
 import { UploadSlots } from './upload-slots.ts';
 
 export interface PieceServerOptions {
@@ -29,17 +28,17 @@ export interface PieceServerOptions {
   /** Connections from one address. Each agent opens four at most; several may share an address. */
   readonly connectionsPerAddress?: number;
   readonly maxConnections?: number;
+  /** Seconds for a request's head, and for a TLS handshake. */
+  readonly requestTimeout?: number;
+  /** Bytes per second that a requester has to take. */
+  readonly slowestRate?: number;
 }
 
-export interface PieceServerStat {
+export interface PieceServerStat extends AnswerCounts {
   readonly connections: number;
   readonly slots: number;
+  /** Uploads now. */
   readonly active: number;
-  /** Answers by what they were. */
-  readonly served: number;
-  readonly busy: number;
-  readonly absent: number;
-  readonly bytes: number;
 }
 
 export interface PieceServer {
@@ -56,8 +55,7 @@ export interface PieceServer {
 
 /** Bytes of a request's head: a request of ours has 150. */
 const maxHeaderBytes = 4096;
-/** Seconds for a request's head, and for a TLS handshake. */
-const requestTimeout = 10;
+const defaultRequestTimeout = 10;
 /** Seconds between requests. Longer than the client's: who asks should be the one who closes. */
 const keepAliveTimeout = 60;
 /** After so many a connection is closed: certificates are checked again, and no connection lives for ever. */
@@ -77,27 +75,27 @@ class PieceHttpServer implements PieceServer {
   readonly #server: Server | TlsServer;
   readonly #host: string | undefined;
   readonly #slots: UploadSlots;
-  readonly #bucket: TokenBucket | undefined;
+  readonly #handler: PieceHandler;
   readonly #connections: ConnectionCount;
   readonly #stopReloading: (() => void) | undefined;
-  #served = 0;
-  #busy = 0;
-  #absent = 0;
-  #bytes = 0;
 
   constructor(options: PieceServerOptions) {
-    const { security, rateLimit, transferTimeout } = options;
+    const { provider, log, security, transferTimeout } = options;
     const now = (): number => performance.now();
     this.#options = options;
     this.#host = listenAddress(security, options.host);
     this.#slots = options.slots ?? new UploadSlots({ now });
-    if (rateLimit !== undefined) {
-      const burst = Math.max(smallestBurst, rateLimit * burstShare);
-      this.#bucket = new TokenBucket({ rate: rateLimit, burst, now });
-    }
+    this.#handler = new PieceHandler({
+      provider,
+      log,
+      slots: this.#slots,
+      bucket: createBucket(options.rateLimit, now),
+      transferTimeout,
+      slowestRate: options.slowestRate ?? slowestRate,
+    });
     this.#connections = new ConnectionCount(options.connectionsPerAddress ?? defaultConnectionsPerAddress);
     const certificates = security.kind === 'tls' ? security.certificates : undefined;
-    this.#server = createServer(certificates);
+    this.#server = createServer(certificates, options.requestTimeout ?? defaultRequestTimeout);
     if (certificates !== undefined) {
       const server = this.#server as TlsServer;
       this.#stopReloading = certificates.onChange(() => server.setSecureContext(certificates.serverOptions));
@@ -109,12 +107,17 @@ class PieceHttpServer implements PieceServer {
     this.#server.on('connection', (socket: Socket) => {
       if (!this.#connections.add(socket)) socket.destroy();
     });
-    this.#server.on('request', (request, response) => void this.#answer(request, response));
+    this.#server.on('request', (request, response) => void this.#handler.handle(request, response));
     for (const event of ['checkContinue', 'checkExpectation'] as const) {
       this.#server.on(event, (_request, response: ServerResponse) => refuse(response, 417));
     }
     this.#server.on('upgrade', (_request, socket) => socket.destroy());
-    this.#server.on('clientError', (_error, socket) => socket.destroy());
+    // Bytes that are no request, and certificates that are not accepted: so that an administrator finds out on a closer look.
+    this.#server.on('clientError', (error, socket) => {
+      const { remoteAddress } = socket as Socket;
+      log.debug({ err: error, remoteAddress }, 'a connection to the piece server was refused');
+      socket.destroy();
+    });
   }
 
   get address(): { readonly host: string; readonly port: number } {
@@ -132,10 +135,7 @@ class PieceHttpServer implements PieceServer {
       connections: this.#connections.total,
       slots: this.#slots.count,
       active: this.#slots.inUse,
-      served: this.#served,
-      busy: this.#busy,
-      absent: this.#absent,
-      bytes: this.#bytes,
+      ...this.#handler.counts,
     };
   }
 
@@ -163,80 +163,14 @@ class PieceHttpServer implements PieceServer {
     this.#connections.destroyAll();
     await closed;
   }
-
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.sendDate = false;
-    const key = parsePiecePath(request.url ?? '');
-    if (request.method !== 'GET') return refuse(response, 405);
-    if (request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined) {
-      return refuse(response, 400);
-    }
-    if (key === undefined) return refuse(response, 404, true);
-    if (!this.#slots.tryTake()) {
-      this.#busy += 1;
-      response.setHeader(busyHeader, '1');
-      return refuse(response, 503, true);
-    }
-    const gone = new AbortController();
-    response.once('close', () => gone.abort(new Error('the requester is gone')));
-    let piece: ProvidedPiece | undefined;
-    try {
-      piece = await this.#options.provider.get(key, gone.signal);
-      if (gone.signal.aborted) return;
-      if (piece === undefined) {
-        this.#absent += 1;
-        refuse(response, 404, true);
-        return;
-      }
-      await this.#send(request, response, piece, gone.signal);
-    } catch (error) {
-      // In the middle of a body the cut is the message; the requester takes another peer.
-      response.destroy();
-      if (!gone.signal.aborted) this.#options.log.warn({ err: error, ...key }, 'a piece could not be sent');
-    } finally {
-      piece?.release();
-      this.#slots.release();
-    }
-  }
-
-  async #send(
-    request: IncomingMessage,
-    response: ServerResponse,
-    piece: ProvidedPiece,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { length } = piece.bytes;
-    const range = parseRange(request.headers.range, length);
-    if (range === 'unsatisfiable') {
-      response.setHeader('Content-Range', `bytes */${length}`);
-      return refuse(response, 416, true);
-    }
-    if (range !== undefined) {
-      response.statusCode = 206;
-      response.setHeader('Content-Range', `bytes ${range.start}-${range.end - 1}/${length}`);
-    }
-    const body = range === undefined ? piece.bytes : piece.bytes.subarray(range.start, range.end);
-    response.setHeader('Content-Type', 'application/octet-stream');
-    response.setHeader('Content-Length', body.length);
-    response.setHeader(checksumHeader, formatChecksum(piece.crc32c));
-    // Some progress is not enough: a requester that takes its piece by the byte would hold slot and piece for ever.
-    const patience = this.#options.transferTimeout + body.length / slowestRate;
-    const tooSlow = setTimeout(() => response.destroy(), patience * 1000);
-    try {
-      await upload(response, body, { bucket: this.#bucket, signal, onSent: (bytes) => this.#sent(bytes) });
-      this.#served += 1;
-    } finally {
-      clearTimeout(tooSlow);
-    }
-  }
-
-  #sent(bytes: number): void {
-    this.#bytes += bytes;
-    this.#slots.sent(bytes);
-  }
 }
 
-function createServer(certificates: PeerCertificates | undefined): Server | TlsServer {
+function createBucket(rate: number | undefined, now: () => number): TokenBucket | undefined {
+  if (rate === undefined) return undefined;
+  return new TokenBucket({ rate, burst: Math.max(smallestBurst, rate * burstShare), now });
+}
+
+function createServer(certificates: PeerCertificates | undefined, requestTimeout: number): Server | TlsServer {
   const bounds = {
     maxHeaderSize: maxHeaderBytes,
     headersTimeout: requestTimeout * 1000,
@@ -247,15 +181,6 @@ function createServer(certificates: PeerCertificates | undefined): Server | TlsS
   };
   if (certificates === undefined) return createHttp(bounds);
   return createHttps({ ...bounds, ...certificates.serverOptions, handshakeTimeout: requestTimeout * 1000 });
-}
-
-/** An answer without a body. What was no request of ours ends the connection. */
-function refuse(response: ServerResponse, status: number, keepAlive = false): void {
-  response.sendDate = false;
-  response.statusCode = status;
-  response.setHeader('Content-Length', 0);
-  if (!keepAlive) response.setHeader('Connection', 'close');
-  response.end();
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string | undefined, port: number): Error {

@@ -84,13 +84,11 @@ describe('the rule of progress', () => {
 });
 
 describe('a waiting line', () => {
-  const never = new AbortController().signal;
-
   test('lets in as many as its limit, the others in their order', async () => {
     const line = new WaitingLine(2);
     const order: number[] = [];
     const enter = async (who: number): Promise<void> => {
-      await line.enter(never);
+      await line.enter();
       order.push(who);
     };
     const all = [1, 2, 3, 4].map(enter);
@@ -106,10 +104,10 @@ describe('a waiting line', () => {
 
   test('passes over who gave up, and loses no place by it', async () => {
     const line = new WaitingLine(1);
-    await line.enter(never);
+    await line.enter();
     const impatient = new AbortController();
     const first = line.enter(impatient.signal);
-    const second = line.enter(never);
+    const second = line.enter();
     impatient.abort(new Error('enough'));
     await expect(first).rejects.toThrow('enough');
     line.leave();
@@ -118,6 +116,20 @@ describe('a waiting line', () => {
     expect(line.inside).toBe(0);
     await expect(line.enter(AbortSignal.abort(new Error('too late')))).rejects.toThrow('too late');
     expect(line.inside).toBe(0);
+  });
+
+  test('can be sent home, all but those who are inside', async () => {
+    const line = new WaitingLine(1);
+    await line.enter();
+    const waiting = [line.enter(), line.enter(new AbortController().signal)];
+    line.dismiss(new Error('closed'));
+    for (const result of await Promise.allSettled(waiting)) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { message: 'closed' } });
+    }
+    expect(line.inside).toBe(1);
+    line.leave();
+    await line.enter();
+    expect(line.inside).toBe(1);
   });
 });
 
