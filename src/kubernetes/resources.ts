@@ -2,8 +2,6 @@ import type { Resource } from './types.ts';
 
 export const namespaces: Resource = { path: '/api/v1/namespaces', name: 'namespaces' };
 
-export const nodes: Resource = { path: '/api/v1/nodes', name: 'nodes' };
-
 /** The EndpointSlices of one namespace, so that a Role in it is enough. */
 export function endpointSlices(namespace: string): Resource {
   return {

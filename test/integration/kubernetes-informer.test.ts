@@ -13,6 +13,7 @@ import {
   createApiCertificates,
   type FakeKubernetesApi,
   namespacesPath,
+  nodesPath,
   startKubernetesApi,
 } from '../harness/kubernetes-api.ts';
 import { Scope } from '../harness/scope.ts';
@@ -161,7 +162,7 @@ describe('an informer', () => {
     const followed = new Names({});
     await api.until(() => api.watches === 1);
     // Changes of what is not selected move the version on, and are forgotten after a while.
-    api.put('/api/v1/nodes', namespace('elsewhere'));
+    api.put(nodesPath, namespace('elsewhere'));
     api.bookmark();
     api.put(namespacesPath, namespace('marker'));
     await followed.become('marker');

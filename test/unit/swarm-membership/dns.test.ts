@@ -195,7 +195,9 @@ describe('members from DNS', () => {
     await pass();
     expect(source.failure()).toBeUndefined();
     expect(updates.at(-1)).toEqual(['192.0.2.2:65001']);
-    expect(waits).toEqual([33_000, 1_000, 2_000, 33_000]);
+    zone.records.set('agents.example/4', 'fails');
+    await pass();
+    expect(waits).toEqual([33_000, 1_000, 2_000, 33_000, 1_000]);
     await source.close();
   });
 

@@ -8,10 +8,11 @@ const logger = createLogger({ name: 'test', level: 'silent' });
 const member = (id: string, address = `${id}:65001`): Member => ({ id, address, zone: '', role: 'agent' });
 const ids = (members: readonly Member[]) => members.map(({ id }) => id);
 
-/** Membership on fake time, with a source that the test speaks for. Who is in `away` answers no probe. */
+/** Membership on fake time, with a source that the test speaks for. Who is in `away` refuses probes, who is `deaf` never answers. */
 function start() {
   let update: (members: readonly Member[]) => void = () => {};
   const away = new Set<string>();
+  const deaf = new Set<string>();
   const probed: string[] = [];
   const source: MemberSource = {
     start: (given) => {
@@ -25,6 +26,7 @@ function start() {
     self: 'self',
     probe: async ({ id }) => {
       probed.push(id);
+      if (deaf.has(id)) await new Promise(() => {});
       if (away.has(id)) throw new Error('away');
     },
     probeTimeoutMs: 5_000,
@@ -33,7 +35,7 @@ function start() {
   });
   const changes = vi.fn();
   membership.onChange(changes);
-  return { membership, source, say: (...members: Member[]) => update(members), away, probed, changes };
+  return { membership, source, say: (...members: Member[]) => update(members), away, deaf, probed, changes };
 }
 
 const open: Membership[] = [];
@@ -123,28 +125,31 @@ describe('membership', () => {
   });
 
   test('gives up a probe that neither answers nor ends, and probes again', async () => {
-    const signals: AbortSignal[] = [];
-    const source: MemberSource = {
-      start: (update) => update([member('a')]),
-      failure: () => undefined,
-      close: async () => {},
-    };
-    const membership = startMembership({
-      source,
-      self: 'self',
-      probe: (_member, signal) => {
-        signals.push(signal);
-        return new Promise(() => {});
-      },
-      probeTimeoutMs: 5_000,
-      logger,
-      clock: { now: () => Date.now(), sleep: async () => {}, random: () => 1 },
-    });
-    open.push(membership);
+    const { membership, say, deaf, probed } = started();
+    say(member('a'));
+    deaf.add('a');
     membership.suspect('a');
-    await vi.advanceTimersByTimeAsync(1_000 + 5_000 + 2_000);
-    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+    await vi.advanceTimersByTimeAsync(1_000 + 5_000 + 1_999);
+    expect(probed).toEqual(['a']);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(probed).toEqual(['a', 'a']);
     expect(membership.reachable()).toEqual([]);
+  });
+
+  test('does not hold the probe of one who left against who comes back', async () => {
+    const { membership, say, deaf, probed } = started();
+    say(member('a'));
+    deaf.add('a');
+    membership.suspect('a');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(probed).toEqual(['a']);
+    say();
+    say(member('a'));
+    membership.suspect('a');
+    deaf.clear();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(probed).toEqual(['a', 'a']);
+    expect(ids(membership.reachable())).toEqual(['a']);
   });
 
   test('probes a few at a time, however many are suspected', async () => {
