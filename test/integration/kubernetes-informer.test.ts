@@ -223,11 +223,11 @@ describe('an informer', () => {
       response.writeHead(200).flushHeaders();
       return true;
     };
-    const followed = new Names({ times: { hungMs: 200 } });
+    const followed = new Names({ times: { hungMs: 500 } });
     await api.until(() => api.watches === 1);
     api.put(namespacesPath, namespace('after'));
     await followed.become('after');
-    expect(sockets.size).toBe(2);
+    expect(sockets.size).toBeGreaterThanOrEqual(2);
     expect(lists().length).toBe(1);
   });
 
@@ -271,7 +271,7 @@ describe('an informer', () => {
       response.on('close', () => clearInterval(timer));
       return true;
     };
-    const followed = new Names({ times: { hungMs: 200 } });
+    const followed = new Names({ times: { hungMs: 500 } });
     await api.until(() => api.watches === 1);
     api.put(namespacesPath, namespace('after'));
     await followed.become('after');
