@@ -31,7 +31,7 @@ export function resultOf(row: Row, outcome: Outcome): Result {
   };
 }
 
-const widths = [26, 6, 6, 14, 7, 7, 7, 7, 7, 7, 6] as const;
+const widths = [26, 6, 6, 15, 7, 7, 7, 7, 7, 7, 6] as const;
 
 function line(cells: readonly string[]): string {
   return cells
@@ -61,7 +61,7 @@ export function tableLine(result: Result): string {
     row.title,
     `${scenario.nodes}`,
     `${scenario.zones}`,
-    `${pieces} × ${Math.round(scenario.image.pieceBytes / MiB)} MiB`,
+    `${pieces} × ${scenario.image.pieceBytes / MiB} MiB`,
     result.origin.toFixed(3),
     result.crossZone.toFixed(2),
     result.median.toFixed(2),

@@ -4,12 +4,15 @@ import type { Scenario } from './swarm-model.ts';
 
 const MiB = 2 ** 20;
 
-/** 1 Gbit/s, in bytes per millisecond. */
-const nodeBandwidth = 125_000;
+/** 1 Mbit/s, in bytes per millisecond. */
+const megabit = 125;
 /** The image of all runs: 10 GiB in four layers. */
 const largeImage = 10 * 1024 * MiB;
 const layers = 4;
-/** Pieces that a node may be ahead of its reader, and that its cache holds: 1 GiB and 4 GiB of 4 MiB pieces. */
+/** How far a node may be ahead of its reader, and what its cache holds: the defaults of disk mode, in bytes. */
+const windowBytes = 1_024 * MiB;
+const cacheBytes = 4_096 * MiB;
+/** What that is in pieces of 4 MiB. Coarser pieces keep the number: it is what decides how nodes complement each other. */
 const windowPieces = 256;
 const cachePieces = 1_024;
 
@@ -23,6 +26,8 @@ export interface RowOptions {
   /** Pieces that the image is cut into: production has 2560 of 4 MiB; fewer and larger ones are the coarser model. */
   readonly pieces: number;
   readonly imageBytes?: number;
+  /** Of a node, each way, in Mbit/s: 1000 unless given. */
+  readonly bandwidth?: number;
   /** In units of one node's bandwidth. */
   readonly origin?: number;
   readonly zones?: number;
@@ -37,6 +42,7 @@ export interface RowOptions {
 export function scenario(options: RowOptions): Scenario {
   const bytes = options.imageBytes ?? largeImage;
   const image = imageOf(bytes, layers, Math.round(bytes / options.pieces));
+  const nodeBandwidth = (options.bandwidth ?? 1_000) * megabit;
   const originBandwidth = nodeBandwidth * (options.origin ?? 10);
   return {
     nodes: options.nodes,
@@ -46,20 +52,20 @@ export function scenario(options: RowOptions): Scenario {
     zones: options.zones ?? 1,
     slowShare: options.slowShare ?? 0,
     churnPerMinute: options.churnPerMinute ?? 0,
-    stagger: (options.stagger ?? 0) * boundOf(image, originBandwidth),
-    cacheBytes: cachePieces * image.pieceBytes,
-    limits: { ...defaultScheduleLimits, windowBytes: windowPieces * image.pieceBytes },
+    stagger: (options.stagger ?? 0) * boundOf(image, Math.min(nodeBandwidth, originBandwidth)),
+    cacheBytes: Math.max(cacheBytes, cachePieces * image.pieceBytes),
+    limits: { ...defaultScheduleLimits, windowBytes: Math.max(windowBytes, windowPieces * image.pieceBytes) },
     seed: options.seed ?? 1,
   };
 }
 
 /** No swarm can be faster: every byte leaves the origin once and enters every node once. Milliseconds. */
 export function bound(run: Scenario): number {
-  return boundOf(run.image, run.originBandwidth);
+  return boundOf(run.image, Math.min(run.nodeBandwidth, run.originBandwidth));
 }
 
-function boundOf(image: ImageLayout, originBandwidth: number): number {
-  return imageBytes(image) / Math.min(nodeBandwidth, originBandwidth);
+function boundOf(image: ImageLayout, bandwidth: number): number {
+  return imageBytes(image) / bandwidth;
 }
 
 /** The table: one thing changes at a time. `largest` bounds the rows over the number of nodes. */
@@ -72,6 +78,7 @@ export function rows(largest: number): Row[] {
     row('pieces as in production', { nodes: Math.min(100, largest), pieces: 2_560, zones }),
     row('origin of one node', { nodes: Math.min(100, largest), pieces: 512, zones, origin: 1 }),
     row('origin of a quarter node', { nodes: Math.min(100, largest), pieces: 512, zones, origin: 0.25 }),
+    row('256 MiB at 200 Mbit/s', { nodes: 8, pieces: 1_024, origin: 1, imageBytes: 256 * MiB, bandwidth: 200 }),
     row('one zone', { nodes: Math.min(300, largest), pieces: 512 }),
     row('five zones', { nodes: Math.min(300, largest), pieces: 512, zones: 5 }),
     row('a quarter 10 × slower', { nodes: Math.min(300, largest), pieces: 512, zones, slowShare: 0.25 }),
