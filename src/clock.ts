@@ -5,7 +5,7 @@ export interface Clock {
   /** Monotonic milliseconds. */
   now(): number;
   /** Rejects with the signal's reason when it is aborted. */
-  sleep(milliseconds: number, signal: AbortSignal): Promise<void>;
+  sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void>;
   /** 0 <= random < 1. */
   random(): number;
 }
@@ -14,10 +14,10 @@ export const systemClock: Clock = {
   now: () => performance.now(),
   sleep: async (milliseconds, signal) => {
     try {
-      await sleep(milliseconds, undefined, { signal });
+      await sleep(milliseconds, undefined, signal && { signal });
     } catch (error) {
       // timers/promises wraps the reason in an AbortError of its own.
-      signal.throwIfAborted();
+      signal?.throwIfAborted();
       throw error;
     }
   },

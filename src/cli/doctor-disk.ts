@@ -54,7 +54,7 @@ export async function measureDisk(directory: string, size: number, aio: 0 | 1): 
   const folder = await mkdtemp(path.join(directory, 'shoal-doctor-'));
   try {
     const device = await native.openBlockDevice({ path: path.join(folder, 'probe'), capacity: size, aio, depth: 32 });
-    const arena = native.createArena({ capacity: 32 * MiB });
+    const arena = native.createArena({ capacity: 32 * MiB, hugePages: true });
     try {
       const blocks = size / MiB;
       const write = (at: number, buffer: Buffer) => device.write(buffer, at * MiB);

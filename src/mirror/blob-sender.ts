@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { BlobChunk, OpenBlob } from '../pull/types.ts';
 import { PullError } from '../pull/types.ts';
-import { untilAborted } from '../registry/until-aborted.ts';
+import { untilAborted } from '../until-aborted.ts';
 import type { BlobPlan } from './blob-plan.ts';
 import { ChunkWindow } from './chunk-window.ts';
 import { endWithFin } from './connection.ts';

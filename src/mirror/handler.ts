@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type MirrorBackend, PullError } from '../pull/types.ts';
-import { untilAborted } from '../registry/until-aborted.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { untilAborted } from '../until-aborted.ts';
 import { etagOf, planBlob } from './blob-plan.ts';
 import { sendBlob } from './blob-sender.ts';
 import { Patience } from './patience.ts';

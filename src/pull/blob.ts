@@ -1,6 +1,6 @@
 import type { Native } from '../native/types.ts';
-import { untilAborted } from '../registry/until-aborted.ts';
 import type { PieceStore, PinnedPiece } from '../store/types.ts';
+import { untilAborted } from '../until-aborted.ts';
 import type { PieceLayout } from './layout.ts';
 import { PieceTable, type Run } from './piece-table.ts';
 import { Progress } from './progress.ts';

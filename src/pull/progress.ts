@@ -1,4 +1,4 @@
-import { untilAborted } from '../registry/until-aborted.ts';
+import { untilAborted } from '../until-aborted.ts';
 
 /** A counter that others can wait for. */
 export class Progress {

@@ -1,8 +1,8 @@
+import { untilAborted } from '../until-aborted.ts';
 import type { Challenge } from './challenge.ts';
 import { basicAuthorization, credentialsKey } from './credentials.ts';
 import type { Token, TokenRequest } from './token.ts';
 import { type Credentials, RegistryError, type Repository } from './types.ts';
-import { untilAborted } from './until-aborted.ts';
 
 /** A registry's 401. */
 export interface Unauthorized {

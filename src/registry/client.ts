@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { type Clock, systemClock } from '../clock.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { BodyCollector } from './answer.ts';
 import { Connections } from './dispatcher.ts';
@@ -7,7 +8,7 @@ import { TransientError } from './failure.ts';
 import { Origin, type Question } from './origin.ts';
 import { createProxyRule, type Environment } from './proxy.ts';
 import { isDigest, parseTagOrDigest } from './reference.ts';
-import { type Clock, RetryBudget, type RetryLimits, retrying, systemClock } from './retry.ts';
+import { RetryBudget, type RetryLimits, retrying } from './retry.ts';
 import { RangeTransfer } from './transfer.ts';
 import {
   type BlobOptions,

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import { refusalError, SuccessGate } from './answer.ts';
 import { Authorizer } from './authorizer.ts';
 import { parseChallenges } from './challenge.ts';
@@ -7,7 +8,6 @@ import { exchange, type HttpReader, type HttpRequest } from './exchange.ts';
 import { describeRequest } from './failure.ts';
 import { followRedirects } from './redirect.ts';
 import { parseRegistry, parseRepository } from './reference.ts';
-import type { Clock } from './retry.ts';
 import { fetchToken } from './token.ts';
 import { type Credentials, RegistryError, type Repository } from './types.ts';
 

@@ -27,7 +27,7 @@ export async function createPieceStore(options: CreateOptions): Promise<Store> {
   const memory = wholeBlocks(config.optionBlockSize);
   if (mode === 'memory') await checkFreeMemory(memory);
   const store = new Store({
-    arena: native.createArena({ capacity: memory }),
+    arena: native.createArena({ capacity: memory, hugePages: true }),
     blockSize,
     now,
     ...(config.cacheTTL > 0 ? { ttl: config.cacheTTL } : {}),

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import { createRegistryClient } from '../../src/registry/client.ts';
 import { basicAuthorization } from '../../src/registry/credentials.ts';
-import { type Clock, systemClock } from '../../src/registry/retry.ts';
 import type { Credentials, RegistryClient } from '../../src/registry/types.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { type ReceivedRequest, startOrigin } from '../harness/origin-server.ts';

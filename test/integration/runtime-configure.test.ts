@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { pathOfRegistry } from '../../src/config/path-registry.ts';
 import { type Containerd, startContainerd } from '../harness/containerd.ts';
 import { startImageRegistry } from '../harness/image-registry.ts';
-import { mixedContent } from '../harness/images.ts';
+import { dataShares, imageOf } from '../harness/images.ts';
 import { run } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
@@ -16,7 +16,7 @@ import { temporaryFolder } from '../harness/temp.ts';
 const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 /** A registry that doesn't exist (RFC 2606): what comes from it came through the configuration. */
 const registry = 'registry.example.test';
-const app = mixedContent(256 * 1024, 2);
+const app = imageOf(256 * 1024, 2, dataShares);
 
 let scope: Scope;
 beforeEach(() => {

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../../src/clock.ts';
 import { parseRetryAfter, TransientError } from '../../../src/registry/failure.ts';
-import { RetryBudget, type RetryLimits, retrying, systemClock } from '../../../src/registry/retry.ts';
+import { RetryBudget, type RetryLimits, retrying } from '../../../src/registry/retry.ts';
 import { RegistryError } from '../../../src/registry/types.ts';
 
 const limits: RetryLimits = { fruitless: 4, total: 6, waitMs: 5_000, patienceMs: 30_000, firstWaitMs: 100 };
