@@ -93,6 +93,15 @@ describe('leases', () => {
     expect(shard.decisions()).toEqual(['c lease 0']);
   });
 
+  test('of several who wait, the one with the best link fetches for all', () => {
+    const shard = new Shard({ settleTime: 500 });
+    shard.join('slow', { slots: 1 });
+    shard.join('fast', { slots: 12 });
+    for (const id of ['slow', 'fast']) shard.want(id);
+    shard.advance(500);
+    expect(shard.decisions()).toEqual(['fast lease 0']);
+  });
+
   test('a shard has out only its share of the leases at one origin', () => {
     const shard = new Shard({ shards: 16 });
     shard.join('a');
@@ -217,6 +226,16 @@ describe('zones', () => {
     expect(shard.decisions()).toEqual(['b take 0 from a']);
     shard.have('b');
     expect(shard.decisions()).toEqual(['c take 0 from b', 'd take 0 from b']);
+  });
+
+  test('of a zone that waits, the one with the best link crosses', () => {
+    const shard = new Shard();
+    shard.join('a', { zone: 'x' });
+    shard.join('slow', { zone: 'y', slots: 1 });
+    shard.join('fast', { zone: 'y', slots: 12 });
+    for (const id of ['a', 'slow', 'fast']) shard.want(id);
+    shard.have('a');
+    expect(shard.decisions()).toEqual(['a lease 0', 'fast take 0 from a']);
   });
 
   test('a crossing that fails passes to the next of the zone', () => {
