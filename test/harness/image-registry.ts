@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { access, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { large, layered, mixed, platforms, type Recipe, tiny } from './images.ts';
 import { type Descriptor, type ImageManifest, mediaTypes, OciLayout } from './oci-layout.ts';
@@ -11,6 +11,7 @@ import { temporaryFolder } from './temp.ts';
 const repositoryRoot = path.resolve(import.meta.dirname, '../..');
 /** Registry folders with images that were built and pushed once; keyed by the sources that build them. */
 const cacheFolder = path.join(repositoryRoot, '.cache/images');
+const keptUnusedMs = 24 * 60 * 60 * 1000;
 
 /** The images of the end-to-end tests: always the same set, so that it is built once. */
 export const e2eImages = { layered, mixed, platforms, large, tiny };
@@ -37,11 +38,17 @@ async function registryFolder(images: Readonly<Record<string, Recipe>>): Promise
     key.update(await readFile(path.join(import.meta.dirname, source)));
   }
   const folder = path.join(cacheFolder, key.digest('hex').slice(0, 16));
-  if (await exists(folder)) return folder;
+  const now = new Date();
+  // The folder's time tells when it was last of use.
+  if (await exists(folder)) {
+    await utimes(folder, now, now);
+    return folder;
+  }
 
   const scope = new Scope();
   try {
     await mkdir(cacheFolder, { recursive: true });
+    await removeUnused(now);
     // Beside its place at last, so that it gets there in one step: a build that was cut short leaves nothing behind.
     const unfinished = `${folder}.${process.pid}`;
     scope.defer(() => rm(unfinished, { recursive: true, force: true }));
@@ -56,6 +63,15 @@ async function registryFolder(images: Readonly<Record<string, Recipe>>): Promise
     return folder;
   } finally {
     await scope.close();
+  }
+}
+
+/** Images of former recipes: nobody comes for them again. */
+async function removeUnused(now: Date): Promise<void> {
+  for (const name of await readdir(cacheFolder)) {
+    const folder = path.join(cacheFolder, name);
+    const { mtimeMs } = await stat(folder);
+    if (now.getTime() - mtimeMs > keptUnusedMs) await rm(folder, { recursive: true, force: true });
   }
 }
 
