@@ -33,7 +33,7 @@ function follow(...names: DnsName[]): { membership: Membership; waits: number[];
     sleep: async (milliseconds, signal) => {
       waits.push(milliseconds);
       const wait = Promise.withResolvers<void>();
-      signal.addEventListener('abort', () => wait.reject(signal.reason));
+      signal?.addEventListener('abort', () => wait.reject(signal.reason));
       waiting.push(wait.resolve);
       if (waiting.length === names.length) asked.resolve();
       await wait.promise;

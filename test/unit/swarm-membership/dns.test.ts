@@ -130,7 +130,7 @@ function follow(zone: Zone, names: readonly DnsName[]) {
       waits.push(milliseconds);
       const sleep = Promise.withResolvers<void>();
       wake.push(sleep.resolve);
-      signal.addEventListener('abort', () => sleep.reject(signal.reason));
+      signal?.addEventListener('abort', () => sleep.reject(signal.reason));
       if (wake.length === names.length) slept.resolve();
       return sleep.promise;
     },
