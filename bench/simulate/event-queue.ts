@@ -5,10 +5,6 @@ export class EventQueue {
   readonly #events: (() => void)[] = [];
   #serial = 0;
 
-  get next(): number | undefined {
-    return this.#events.length === 0 ? undefined : this.#times[0];
-  }
-
   at(time: number, event: () => void): void {
     let place = this.#events.length;
     if (place === this.#times.length) this.#grow();

@@ -41,17 +41,6 @@ export class Network {
     return links / 2 - 1;
   }
 
-  get active(): number {
-    return this.#flows.length;
-  }
-
-  /** Bytes per millisecond that all flows together have now. */
-  get throughput(): number {
-    let sum = 0;
-    for (const flow of this.#flows) sum += flow.rate;
-    return sum;
-  }
-
   start(from: number, to: number, bytes: number, done: () => void): Flow {
     const flow = { from: from * 2, to: to * 2 + 1, remaining: bytes, rate: 0, place: this.#flows.length, done };
     this.#flows.push(flow);

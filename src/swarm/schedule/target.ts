@@ -57,9 +57,4 @@ export class Target {
   lose(piece: number): void {
     this.#state[piece] = absent;
   }
-
-  /** Every piece that is here. */
-  *holdings(): Generator<number, void, undefined> {
-    for (let piece = this.#state.indexOf(held); piece >= 0; piece = this.#state.indexOf(held, piece + 1)) yield piece;
-  }
 }
