@@ -60,6 +60,11 @@ const defaultRequestTimeout = 10;
 const keepAliveTimeout = 60;
 /** After so many a connection is closed: certificates are checked again, and no connection lives for ever. */
 const requestsPerConnection = 10_000;
+/**
+ * In transfer timeouts: after so long a requester that takes nothing is given up. More than one, because the kernel asks for
+ * more only when a third of its send buffer (4 MiB at most, tcp_wmem) is free: 14 s at 100 kB/s, without anything being wrong.
+ */
+const idleFactor = 2;
 const defaultConnectionsPerAddress = 64;
 const defaultMaxConnections = 2048;
 /** Bytes that may go at once after a pause, as a share of a second's. */
@@ -100,8 +105,7 @@ class PieceHttpServer implements PieceServer {
       const server = this.#server as TlsServer;
       this.#stopReloading = certificates.onChange(() => server.setSecureContext(certificates.serverOptions));
     }
-    // Counts as progress whatever the requester takes of what waits for it.
-    this.#server.timeout = transferTimeout * 1000;
+    this.#server.timeout = idleFactor * transferTimeout * 1000;
     this.#server.maxRequestsPerSocket = requestsPerConnection;
     this.#server.maxConnections = options.maxConnections ?? defaultMaxConnections;
     this.#server.on('connection', (socket: Socket) => {
