@@ -13,6 +13,8 @@ interface Transfer {
 
 /** One node: the production schedule, with a piece server, a cache and a reader that is never the bottleneck. */
 export class SimulatedNode implements ScheduleOutput {
+  /** In the order in which nodes came to be. */
+  readonly number: number;
   readonly hello: Hello;
   readonly link: number;
   readonly slow: boolean;
@@ -36,8 +38,9 @@ export class SimulatedNode implements ScheduleOutput {
   #evictPiece = 0;
   #armed = Number.POSITIVE_INFINITY;
 
-  constructor(model: SwarmModel, hello: Hello, link: number, slow: boolean) {
+  constructor(model: SwarmModel, number: number, hello: Hello, link: number, slow: boolean) {
     this.#model = model;
+    this.number = number;
     this.hello = hello;
     this.link = link;
     this.slow = slow;

@@ -52,7 +52,9 @@ export const slowness = 0.1;
 interface Shard {
   readonly host: SimulatedNode;
   readonly directory: Directory;
-  readonly agents: Map<SimulatedNode, Agent>;
+  /** The agents of its streams, by the nodes' numbers, and the nodes, by the agents' slots. */
+  readonly agents: (Agent | undefined)[];
+  readonly nodes: (SimulatedNode | undefined)[];
   armed: number;
 }
 
@@ -75,7 +77,6 @@ export class SwarmModel {
   /** Nodes that were there from the start and have not finished: the run ends with the last of them. */
   readonly #pulling = new Set<SimulatedNode>();
   readonly #shards = new Map<string, Shard>();
-  readonly #byAgent = new Map<Agent, SimulatedNode>();
   #placement = new Placement([]);
   #blobs = new Map<string, BlobPlacement>();
   #serial = 0;
@@ -146,7 +147,7 @@ export class SwarmModel {
     if (shard === undefined) return;
     this.messages += 1;
     this.queue.at(this.now + this.delay(node, shard.host), () => {
-      const agent = shard.agents.get(node);
+      const agent = shard.agents[node.number];
       if (agent === undefined || !shard.host.alive) return;
       shard.directory.apply(agent, message);
       this.#arm(shard);
@@ -176,7 +177,7 @@ export class SwarmModel {
       slots: Math.max(1, Math.round(defaultUploadSlots * (slow ? slowness : 1))),
       leases: 0,
     };
-    const node = new SimulatedNode(this, hello, this.network.addNode(bandwidth, bandwidth), slow);
+    const node = new SimulatedNode(this, serial, hello, this.network.addNode(bandwidth, bandwidth), slow);
     this.nodes.push(node);
     this.nodesByAddress.set(hello.address, node);
     return node;
@@ -198,7 +199,7 @@ export class SwarmModel {
       changed = true;
     }
     for (const shard of this.#shards.values()) {
-      for (const node of living) if (!shard.agents.has(node)) this.#connect(shard, node);
+      for (const node of living) if (shard.agents[node.number] === undefined) this.#connect(shard, node);
       if (changed) shard.directory.membershipChanged(hosts.size);
       this.#arm(shard);
     }
@@ -209,27 +210,29 @@ export class SwarmModel {
   }
 
   #createShard(host: SimulatedNode): Shard {
+    const nodes: (SimulatedNode | undefined)[] = [];
     const directory = new Directory({
       now: () => this.now,
       random: this.random,
       transferTimeout,
       settleTime,
       shards: this.#placement.directory.length,
-      send: (agent, message) => this.#deliver(host, agent, message),
+      send: (agent, message) => {
+        const node = nodes[agent.slot];
+        if (node !== undefined) this.#deliver(host, node, message);
+      },
     });
-    return { host, directory, agents: new Map(), armed: Number.POSITIVE_INFINITY };
+    return { host, directory, agents: [], nodes, armed: Number.POSITIVE_INFINITY };
   }
 
   #connect(shard: Shard, node: SimulatedNode): void {
     const agent = shard.directory.join(node.hello);
     if (agent === undefined) throw new Error('a shard has no room for a node');
-    shard.agents.set(node, agent);
-    this.#byAgent.set(agent, node);
+    shard.agents[node.number] = agent;
+    shard.nodes[agent.slot] = node;
   }
 
-  #deliver(host: SimulatedNode, agent: Agent, message: ShardMessage): void {
-    const node = this.#byAgent.get(agent);
-    if (node === undefined) return;
+  #deliver(host: SimulatedNode, node: SimulatedNode, message: ShardMessage): void {
     this.messages += 1;
     this.queue.at(this.now + this.delay(host, node), () => node.decided(message));
   }
@@ -265,10 +268,9 @@ export class SwarmModel {
   /** The streams of a dead node end when membership drops it. */
   #forget(node: SimulatedNode): void {
     for (const shard of this.#shards.values()) {
-      const agent = shard.agents.get(node);
+      const agent = shard.agents[node.number];
       if (agent === undefined) continue;
-      shard.agents.delete(node);
-      this.#byAgent.delete(agent);
+      shard.agents[node.number] = undefined;
       shard.directory.leave(agent);
     }
   }
