@@ -27,7 +27,8 @@ const { values: flags } = parseArgs({
     runs: { type: 'string', default: '5' },
     /** Of each measurement. */
     seconds: { type: 'string', default: '2' },
-    connections: { type: 'string', default: '16' },
+    /** As many as an agent opens to a peer. */
+    connections: { type: 'string', default: '4' },
     /** The role of the sending process: `plain`, or a folder with certificates. */
     serve: { type: 'string' },
   },

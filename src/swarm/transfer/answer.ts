@@ -10,6 +10,11 @@ export interface Verdict {
 
 /** Bytes of status line and headers. Our own server sends about 150. */
 export const headLimit = 2048;
+/** Bytes of the body that are read at once: few enough to be in the CPU's cache still when their checksum is made. */
+const readSize = 256 * 1024;
+
+/** CRC32C of `bytes`, going on from `seed`. */
+export type Checksum = (bytes: Uint8Array, seed: number) => number;
 
 const headEnd = Buffer.from('\r\n\r\n');
 const statusPattern = /^HTTP\/1\.1 ([1-5][0-9]{2})(?: [\t\x20-\x7e]*)?$/;
@@ -25,6 +30,8 @@ const lengthPattern = /^(?:0|[1-9][0-9]{0,15})$/;
 export class Answer {
   readonly #head: Buffer;
   readonly #destination: Buffer;
+  readonly #checksum: Checksum;
+  #crc32c = 0;
   #headLength = 0;
   #bodyLength = 0;
   #inBody = false;
@@ -32,9 +39,15 @@ export class Answer {
   #verdict: Verdict | undefined;
 
   /** `head`: memory of `headLimit` bytes, free for this answer until its verdict. */
-  constructor(head: Buffer, destination: Buffer) {
+  constructor(head: Buffer, destination: Buffer, checksum: Checksum) {
     this.#head = head;
     this.#destination = destination;
+    this.#checksum = checksum;
+  }
+
+  /** Of what has come of the body. */
+  get crc32c(): number {
+    return this.#crc32c;
   }
 
   /** Bytes that have come so far. */
@@ -44,16 +57,14 @@ export class Answer {
 
   /** Where the next bytes have to go; never empty before the verdict. */
   nextBuffer(): Buffer {
-    return this.#inBody ? this.#destination.subarray(this.#bodyLength) : this.#head.subarray(this.#headLength);
+    if (!this.#inBody) return this.#head.subarray(this.#headLength);
+    return this.#destination.subarray(this.#bodyLength, this.#bodyLength + readSize);
   }
 
   /** `length` bytes have come into `nextBuffer()`. Returns the verdict once there is one. */
   received(length: number): Verdict | undefined {
     if (this.#verdict !== undefined) throw new Error('the answer has ended');
-    if (this.#inBody) {
-      this.#bodyLength += length;
-      return this.#checkBody();
-    }
+    if (this.#inBody) return this.#receivedBody(length);
     // The end of the head may lie across two reads.
     const searchFrom = Math.max(0, this.#headLength - (headEnd.length - 1));
     this.#headLength += length;
@@ -83,9 +94,8 @@ export class Answer {
     if (early > expected) return this.#fail('corrupt', `it sends more than the ${expected} bytes that it announced`);
     this.#head.copy(this.#destination, 0, bodyStart, this.#headLength);
     this.#headLength = bodyStart;
-    this.#bodyLength = early;
     this.#inBody = true;
-    return this.#checkBody();
+    return this.#receivedBody(early);
   }
 
   #refused(status: string, fields: ReadonlyMap<string, string>, length: number, bodyStart: number): Verdict {
@@ -96,7 +106,10 @@ export class Answer {
     return this.#fail('unreachable', `it answers with status ${status}`);
   }
 
-  #checkBody(): Verdict | undefined {
+  #receivedBody(length: number): Verdict | undefined {
+    const fresh = this.#destination.subarray(this.#bodyLength, this.#bodyLength + length);
+    this.#crc32c = this.#checksum(fresh, this.#crc32c);
+    this.#bodyLength += length;
     if (this.#bodyLength < this.#destination.length) return undefined;
     this.#verdict = { keepAlive: this.#keepAlive };
     return this.#verdict;

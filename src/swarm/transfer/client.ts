@@ -152,8 +152,12 @@ class Client implements PieceClient {
 
   async #get(connection: Connection, request: PieceRequest): Promise<void> {
     const { peer, key, crc32c, destination, signal } = request;
-    await connection.get(piecePath(key), destination, this.#options.transferTimeout, signal);
-    const actual = this.#options.native.crc32c(destination);
+    const { native, transferTimeout } = this.#options;
+    const actual = await connection.get(piecePath(key), destination, {
+      checksum: native.crc32c,
+      transferTimeout,
+      signal,
+    });
     if (actual === crc32c) return;
     connection.close();
     const checksums = `${formatChecksum(actual)} instead of ${formatChecksum(crc32c)}`;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { Answer, headLimit, type Verdict } from './answer.ts';
+import { Answer, type Checksum, headLimit, type Verdict } from './answer.ts';
 import { looksPerWindow, ProgressRule } from './progress-rule.ts';
 import { slowestRate } from './protocol.ts';
 import { TransferError } from './types.ts';
@@ -7,6 +7,13 @@ import { TransferError } from './types.ts';
 interface Exchange {
   readonly answer: Answer;
   readonly end: (error?: unknown) => void;
+}
+
+export interface GetOptions {
+  readonly checksum: Checksum;
+  /** Seconds. */
+  readonly transferTimeout: number;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** What `connect` of node:net and node:tls take to read into memory of the caller's. */
@@ -88,12 +95,12 @@ export class Connection {
   }
 
   /**
-   * GETs `path` into `destination`, whose length the answer must have. Rejects with a `TransferError`, or with the signal's
-   * reason; from that moment nothing is written to `destination` any more. `transferTimeout` is in seconds.
+   * GETs `path` into `destination`, whose length the answer must have, and gives the CRC32C of what came. Rejects with a
+   * `TransferError`, or with the signal's reason; from that moment nothing is written to `destination` any more.
    */
-  get(path: string, destination: Buffer, transferTimeout: number, signal?: AbortSignal): Promise<void> {
+  get(path: string, destination: Buffer, { checksum, transferTimeout, signal }: GetOptions): Promise<number> {
     return new Promise((resolve, reject) => {
-      const answer = new Answer(this.#head, destination);
+      const answer = new Answer(this.#head, destination, checksum);
       const rule = new ProgressRule(slowestRate * transferTimeout);
       const look = (): void => {
         if (rule.look(answer.bytes)) return;
@@ -109,7 +116,7 @@ export class Connection {
           clearInterval(looking);
           signal?.removeEventListener('abort', abort);
           this.#exchange = undefined;
-          if (error === undefined) resolve();
+          if (error === undefined) resolve(answer.crc32c);
           else reject(error);
         },
       };

@@ -4,12 +4,16 @@ import { Answer, headLimit, type Verdict } from '../../../src/swarm/transfer/ans
 
 const guard = 64;
 
+/** Like a CRC it depends on the order and can go on from a seed. */
+const checksum = (bytes: Uint8Array, seed: number): number =>
+  bytes.reduce((sum, byte) => (Math.imul(sum, 31) + byte) >>> 0, seed);
+
 /** Feeds `bytes` to an answer for a piece of `length` bytes, in reads of the given sizes, as a socket would. */
 function receive(bytes: Buffer, length: number, sizes: readonly number[] = [Number.MAX_SAFE_INTEGER]) {
   // The destination lies in the middle of memory that must not change.
   const memory = Buffer.alloc(length + 2 * guard, 0xee);
   const destination = memory.subarray(guard, guard + length);
-  const answer = new Answer(Buffer.alloc(headLimit), destination);
+  const answer = new Answer(Buffer.alloc(headLimit), destination, checksum);
   let verdict: Verdict | undefined;
   let at = 0;
   for (let turn = 0; verdict === undefined && at < bytes.length; turn += 1) {
@@ -21,7 +25,8 @@ function receive(bytes: Buffer, length: number, sizes: readonly number[] = [Numb
     verdict = answer.received(read.length);
   }
   const untouched = Buffer.concat([memory.subarray(0, guard), memory.subarray(guard + length)]);
-  return { verdict, destination, overrun: untouched.some((byte) => byte !== 0xee), consumed: at };
+  const overrun = untouched.some((byte) => byte !== 0xee);
+  return { verdict, destination, overrun, consumed: at, crc32c: answer.crc32c };
 }
 
 const head = (status: string, fields: readonly string[]): Buffer =>
@@ -36,13 +41,11 @@ describe('the answer to a request for a piece', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 1, maxLength: 9000 }), reads, (bytes, sizes) => {
         const body = Buffer.from(bytes);
-        const { verdict, destination, overrun } = receive(
-          piece(body, ['X-Shoal-Crc32c: 00000000']),
-          body.length,
-          sizes,
-        );
+        const answer = receive(piece(body, ['X-Shoal-Crc32c: 00000000']), body.length, sizes);
+        const { verdict, destination, overrun } = answer;
         expect(verdict).toEqual({ keepAlive: true });
         expect(destination.equals(body)).toBe(true);
+        expect(answer.crc32c).toBe(checksum(body, 0));
         expect(overrun).toBe(false);
       }),
     );
