@@ -35,10 +35,14 @@ export class BlobTable {
     this.#options = options;
   }
 
-  /** `source` may fetch the blob for as long as the lease lasts. Throws a `PullError` when two descriptors disagree on the size. */
-  acquire(digest: string, size: number, source: Source): BlobLease {
+  /**
+   * `source` may fetch the blob for as long as the lease lasts. `rank`: the blob's place in the manifest. Throws a
+   * `PullError` when two descriptors disagree on the size.
+   */
+  acquire(digest: string, size: number, source: Source, rank: number): BlobLease {
     const entry = this.#entry(digest, size);
     const { blob } = entry;
+    blob.rank = Math.min(blob.rank, rank);
     entry.leases += 1;
     entry.sources.set(source, (entry.sources.get(source) ?? 0) + 1);
     blob.sources.add(source);

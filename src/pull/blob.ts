@@ -52,6 +52,8 @@ export class Blob {
   readonly digest: string;
   readonly layout: PieceLayout;
   readonly table: PieceTable;
+  /** Its place in the manifest: the runtime needs lower ones first. */
+  rank = Number.POSITIVE_INFINITY;
   /** In order of preference; credentials never leave this set, and leave it with their session. */
   readonly sources = new Set<Source>();
   readonly interests = new Set<Interest>();
@@ -182,6 +184,8 @@ export class Blob {
         if (piece.bytes.length === this.layout.lengthOf(index)) return piece;
         this.#refuseLength(piece, index);
       }
+      // It may have arrived while the store was asked.
+      if (this.#options.store.has(key)) continue;
       this.table.markLost(index);
       await this.#arrival(index, asks(), signal);
     }

@@ -124,13 +124,17 @@ export class PullEngine implements MirrorBackend {
     const { session, credentials } = this.#access(requester);
     if (session === undefined) {
       const size = await this.#blobSize(requester, digest, credentials, signal);
-      return this.#openBlob(digest, size, createSource(requester, credentials));
+      return this.#openBlob(digest, size, { source: createSource(requester, credentials), rank: 0 });
     }
     const contents = await untilAborted(session.image, signal);
     const size = contents.sizes.get(digest) ?? (await this.#blobSize(requester, digest, credentials, signal));
     session.noteServed();
     this.#prefetch(session, contents, digest);
-    return this.#openBlob(digest, size, session.source, (cause) => session.noteFailure(cause));
+    return this.#openBlob(digest, size, {
+      source: session.source,
+      rank: rankOf(contents, digest),
+      onFailure: (cause) => session.noteFailure(cause),
+    });
   }
 
   #access(requester: Requester): { readonly session?: Session; readonly credentials: Credentials } {
@@ -163,13 +167,18 @@ export class PullEngine implements MirrorBackend {
     }
   }
 
-  #openBlob(digest: string, size: number, source: Source, onFailure?: (cause: string) => void): OpenBlob {
+  #openBlob(
+    digest: string,
+    size: number,
+    reader: { readonly source: Source; readonly rank: number; readonly onFailure?: (cause: string) => void },
+  ): OpenBlob {
     const blobs = this.#blobs;
+    const { source, rank, onFailure } = reader;
     return {
       digest,
       size,
       async *read(start, end, signal) {
-        const lease = blobs.acquire(digest, size, source);
+        const lease = blobs.acquire(digest, size, source, rank);
         try {
           yield* readBlob(lease.blob, source, start, end, signal);
         } catch (error) {
@@ -206,7 +215,7 @@ export class PullEngine implements MirrorBackend {
     for (const layer of layersAhead(contents.layers, session.requested)) {
       if (session.prefetching.has(layer.digest)) continue;
       session.prefetching.add(layer.digest);
-      const lease = this.#blobs.acquire(layer.digest, layer.size, session.source);
+      const lease = this.#blobs.acquire(layer.digest, layer.size, session.source, rankOf(contents, layer.digest));
       const interest = { from: 0, to: lease.blob.layout.count, whole: true, aheadBytes: Number.POSITIVE_INFINITY };
       lease.blob.addInterest(interest);
       const end = () => {
@@ -216,6 +225,11 @@ export class PullEngine implements MirrorBackend {
       session.signal.addEventListener('abort', end, { once: true });
     }
   }
+}
+
+/** A layer's place in the manifest; the config comes before them all. */
+function rankOf({ layers }: ImageContents, digest: string): number {
+  return layers.findIndex((layer) => layer.digest === digest);
 }
 
 function nameOf({ registry, repository }: Repository): string {

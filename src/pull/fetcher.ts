@@ -13,7 +13,10 @@ const MiB = 1024 * 1024;
 /** One request's share of a blob: large enough that a request's cost vanishes, small enough to spread a blob over several. */
 const runBytes = 16 * MiB;
 /** Requests to one registry at once. The runtime itself uses three a pull. */
-const requestsPerRegistry = 6;
+const requestsPerRegistry = 4;
+/** On top of them, for readers that have waited for `starvedMs` behind others: each gets a piece, so that it does not give up. */
+const requestsForStarved = 2;
+const starvedMs = 1_000;
 /** After a failure the blob is left alone for this long, doubled each time, unless a reader asks. */
 const firstPauseMs = 1_000;
 /** Failures in a row after which only a reader's demand starts another attempt. */
@@ -42,8 +45,9 @@ interface Pause {
 }
 
 /**
- * Decides what is fetched from the origin next, and fetches it. Pieces that a reader waits for come first; then what lies
- * ahead of the readers and what sessions prefetch, in order, as far as the window allows.
+ * Decides what is fetched from the origin next, and fetches it. The runtime asks for several layers at once but unpacks
+ * them one after the other, in manifest order: so the first layer gets all there is, and the next one what is left. In
+ * a layer, pieces that a reader waits for come first, then what lies ahead, as far as the window allows.
  */
 export class Fetcher {
   readonly #options: FetcherOptions;
@@ -51,6 +55,8 @@ export class Fetcher {
   readonly #runs = new Map<Blob, Set<AbortController>>();
   readonly #requests = new Map<string, number>();
   readonly #pauses = new WeakMap<Blob, Pause>();
+  /** Since when a blob's reader has waited behind others. Milliseconds. */
+  readonly #starving = new WeakMap<Blob, number>();
   /** Registries that answer a Range with the whole blob. */
   readonly #unranged = new Set<string>();
   #inFlight = 0;
@@ -82,37 +88,61 @@ export class Fetcher {
 
   #choose(): Choice | undefined {
     if (this.#inFlight >= this.#options.parallels) return undefined;
-    return this.#chooseAskedFor() ?? this.#chooseAhead();
+    const blobs = this.#inOrder();
+    for (const blob of blobs) {
+      const source = this.#freeSource(blob, requestsPerRegistry);
+      if (source === undefined) continue;
+      const run = this.#askedRun(blob, source) ?? this.#aheadRun(blob, source);
+      if (run !== undefined) return { blob, run, source };
+    }
+    return this.#chooseStarved(blobs);
   }
 
-  #chooseAskedFor(): Choice | undefined {
-    for (const blob of this.#blobs) {
-      const source = this.#freeSource(blob);
-      if (source === undefined) continue;
-      for (const index of blob.askedFor()) {
-        const end = Math.max(index + 1, ...[...blob.interests].filter((i) => i.from <= index).map((i) => i.to));
-        const run = this.#runAt(blob, source, index, end, runBytes);
-        if (run !== undefined) return { blob, run, source };
-      }
+  /** By their place in the manifest; of two in the same place, the one for which less is under way. */
+  #inOrder(): Blob[] {
+    const underWay = (blob: Blob) => this.#runs.get(blob)?.size ?? 0;
+    return [...this.#blobs].sort((a, b) => a.rank - b.rank || underWay(a) - underWay(b));
+  }
+
+  #askedRun(blob: Blob, source: Source): Run | undefined {
+    const [index] = blob.askedFor();
+    if (index === undefined) return undefined;
+    const end = Math.max(index + 1, ...[...blob.interests].filter((i) => i.from <= index).map((i) => i.to));
+    return this.#runAt(blob, source, index, end, runBytes);
+  }
+
+  #aheadRun(blob: Blob, source: Source): Run | undefined {
+    const { readAheadBytes } = this.#options.store;
+    let room = readAheadBytes;
+    for (const { table } of this.#blobs) room -= table.windowBytes;
+    // The window opens piece by piece as the readers move on: wait until it has room for a request worth making.
+    if (room < Math.min(runBytes, readAheadBytes / 4) || this.#isPaused(blob)) return undefined;
+    for (const interest of blob.interests) {
+      const aheadPieces = Math.ceil(interest.aheadBytes / blob.layout.pieceLength);
+      const end = Math.min(interest.to, interest.from + aheadPieces);
+      const first = blob.table.firstAbsent(interest.from, end);
+      if (first >= 0) return this.#runAt(blob, source, first, end, Math.min(runBytes, room));
     }
     return undefined;
   }
 
-  #chooseAhead(): Choice | undefined {
-    let room = this.#options.store.readAheadBytes;
-    for (const blob of this.#blobs) room -= blob.table.windowBytes;
-    // The window opens piece by piece as the readers move on: wait until it has room for a request worth making.
-    if (room < Math.min(runBytes, this.#options.store.readAheadBytes / 4)) return undefined;
-    for (const blob of this.#blobs) {
-      const source = this.#freeSource(blob);
-      if (source === undefined || this.#isPaused(blob)) continue;
-      for (const interest of blob.interests) {
-        const aheadPieces = Math.ceil(interest.aheadBytes / blob.layout.pieceLength);
-        const end = Math.min(interest.to, interest.from + aheadPieces);
-        const first = blob.table.firstAbsent(interest.from, end);
-        if (first < 0) continue;
-        const run = this.#runAt(blob, source, first, end, Math.min(runBytes, room));
-        if (run !== undefined) return { blob, run, source };
+  /** A piece for a reader that has waited too long behind others. */
+  #chooseStarved(blobs: readonly Blob[]): Choice | undefined {
+    const now = this.#options.now();
+    for (const blob of blobs) {
+      const [index] = blob.askedFor();
+      if (index === undefined || this.#runs.has(blob)) {
+        this.#starving.delete(blob);
+        continue;
+      }
+      const since = this.#starving.get(blob);
+      if (since === undefined) {
+        this.#starving.set(blob, now);
+        setTimeout(() => this.poke(), starvedMs).unref();
+      } else if (now - since >= starvedMs) {
+        const source = this.#freeSource(blob, requestsPerRegistry + requestsForStarved);
+        const run = source && this.#runAt(blob, source, index, index + 1, runBytes);
+        if (source !== undefined && run !== undefined) return { blob, run, source };
       }
     }
     return undefined;
@@ -125,9 +155,9 @@ export class Fetcher {
     return blob.table.runAt(from, blob.layout.count, blob.layout.size);
   }
 
-  #freeSource(blob: Blob): Source | undefined {
+  #freeSource(blob: Blob, most: number): Source | undefined {
     for (const source of blob.sources) {
-      if ((this.#requests.get(source.registry) ?? 0) < requestsPerRegistry) return source;
+      if ((this.#requests.get(source.registry) ?? 0) < most) return source;
     }
     return undefined;
   }
@@ -180,6 +210,7 @@ export class Fetcher {
   #begin(blob: Blob, run: Run, source: Source): AbortController {
     const abort = new AbortController();
     blob.table.markFetching(run);
+    this.#starving.delete(blob);
     this.#inFlight += 1;
     this.#requests.set(source.registry, (this.#requests.get(source.registry) ?? 0) + 1);
     const runs = this.#runs.get(blob) ?? new Set();

@@ -26,6 +26,7 @@ export async function* readBlob(
   signal: AbortSignal,
 ): AsyncGenerator<BlobChunk, void, undefined> {
   if (start >= end) return;
+  const turn = source.order.join(blob.rank);
   const { layout } = blob;
   const whole = start === 0 && end === layout.size;
   const to = layout.pieceAt(end - 1) + 1;
@@ -60,6 +61,7 @@ export async function* readBlob(
         ahead[0] = first;
         piece = await first.piece;
       }
+      await turn.take();
       ahead.shift();
       blob.handOut(index, piece);
       blob.advance(interest, index + 1);
@@ -71,6 +73,7 @@ export async function* readBlob(
       };
     }
   } finally {
+    turn.leave();
     blob.removeInterest(interest);
     for (const { piece } of ahead) {
       piece.then(

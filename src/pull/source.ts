@@ -1,5 +1,6 @@
 import type { Credentials, Repository } from '../registry/types.ts';
 import type { Tier } from '../store/types.ts';
+import { DeliveryOrder } from './delivery-order.ts';
 
 /** Where a pull's bytes came from. Bytes. */
 export interface BytesBySource {
@@ -12,6 +13,8 @@ export interface BytesBySource {
 /** Somebody's right to fetch from a repository, and the account of what was fetched in their name. */
 export interface Source extends Repository {
   readonly credentials: Credentials;
+  /** In which order its readers get their bytes. */
+  readonly order: DeliveryOrder;
   readonly bytes: BytesBySource;
 }
 
@@ -20,6 +23,7 @@ export function createSource(repository: Repository, credentials: Credentials): 
     registry: repository.registry,
     repository: repository.repository,
     credentials,
+    order: new DeliveryOrder(),
     bytes: { memory: 0, disk: 0, peer: 0, origin: 0 },
   };
 }

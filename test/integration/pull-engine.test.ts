@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { configSchema } from '../../src/config/schema.ts';
 import { native } from '../../src/native/index.ts';
 import { type AcceptedPull, PullEngine } from '../../src/pull/engine.ts';
@@ -190,9 +190,8 @@ describe('prefetching', () => {
     await pullBlob(layers[0]);
     await stopped;
     const asked = client.fetches.length;
-    await new Promise((resolve) => setImmediate(resolve));
+    await vi.waitFor(() => expect(store.stat().memory.pinned).toBe(0));
     expect(client.fetches.length).toBe(asked);
-    expect(store.stat().memory.pinned).toBe(0);
   });
 
   it('never runs further ahead of the readers than the store can hold', async () => {
@@ -351,9 +350,7 @@ describe('when something goes wrong', () => {
     }
     gone.abort();
     pull.close();
-    await new Promise((resolve) => setImmediate(resolve));
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(store.stat().memory.pinned).toBe(0);
+    await vi.waitFor(() => expect(store.stat().memory.pinned).toBe(0));
   });
 
   it('a reader that waits gives up when its client does', async () => {
