@@ -16,7 +16,7 @@ const runBytes = 16 * MiB;
 const requestsPerRegistry = 4;
 /** On top of them, for readers that have waited for `starvedMs` behind others: each gets a piece, so that it does not give up. */
 const requestsForStarved = 2;
-const starvedMs = 1_000;
+const starvedMs = 250;
 /** After a failure the blob is left alone for this long, doubled each time, unless a reader asks. */
 const firstPauseMs = 1_000;
 /** Failures in a row after which only a reader's demand starts another attempt. */
