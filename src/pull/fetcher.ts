@@ -17,6 +17,11 @@ const requestsPerRegistry = 4;
 /** On top of them, for readers that have waited for `starvedMs` behind others: each gets a piece, so that it does not give up. */
 const requestsForStarved = 2;
 const starvedMs = 250;
+/**
+ * Bytes that wait for the runtime at most, however large the store. A slow registry never gets that far ahead; a fast one
+ * would only take the processor from the runtime, which is the slower of the two then.
+ */
+const enoughAhead = 32 * MiB;
 /** After a failure the blob is left alone for this long, doubled each time, unless a reader asks. */
 const firstPauseMs = 1_000;
 /** Failures in a row after which only a reader's demand starts another attempt. */
@@ -112,7 +117,7 @@ export class Fetcher {
   }
 
   #aheadRun(blob: Blob, source: Source): Run | undefined {
-    const { readAheadBytes } = this.#options.store;
+    const readAheadBytes = Math.min(this.#options.store.readAheadBytes, enoughAhead);
     let room = readAheadBytes;
     for (const { table } of this.#blobs) room -= table.windowBytes;
     // The window opens piece by piece as the readers move on: wait until it has room for a request worth making.
