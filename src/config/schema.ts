@@ -1,16 +1,13 @@
-import path from 'node:path';
 import { z } from 'zod';
+import { swarmKeys } from './swarm.ts';
+import { absolutePath, duration, port, seconds } from './values.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 
-const port = z.int().min(1).max(65535);
-const seconds = z.number().positive().max(3600);
-
 /** The kernel's limit for a socket's path: sun_path holds 108 bytes, the last one is NUL (unix(7)). */
 const socketPathLimit = 107;
-const absolutePath = z.string().refine(path.isAbsolute, 'is not an absolute path');
 const socketPath = absolutePath.refine(
   (value) => Buffer.byteLength(value) <= socketPathLimit,
   `is longer than a socket's path may be: ${socketPathLimit} bytes`,
@@ -25,13 +22,6 @@ const unixEndpoint = z
     (value) => Buffer.byteLength(value) <= unixScheme.length + socketPathLimit,
     `is longer than a socket's path may be: ${socketPathLimit} bytes`,
   );
-
-/** `90s`, `30m`, `24h`, `3d`, or a number of seconds. */
-function toSeconds(duration: number | string): number {
-  if (typeof duration === 'number') return duration;
-  const unit = { s: 1, m: 60, h: 3600, d: 86_400 }[duration.slice(-1)];
-  return unit === undefined ? Number(duration) : Number(duration.slice(0, -1)) * unit;
-}
 
 /**
  * The cache, under the seeds' parameter names (ACR P2P agent, appendix). Where a value is absent its default depends
@@ -65,12 +55,7 @@ const cache = z
       .optional()
       .describe('GiB that the memory tier may not exceed. 1 in disk mode, 8 in memory mode.'),
     aio: z.literal([0, 1]).default(1).describe('1: libaio. 0: a pool of threads. Without meaning in memory mode.'),
-    cacheTTL: z
-      .union([
-        z.number().min(0),
-        z.string().regex(/^\d+(\.\d+)?[smhd]?$/, 'a number of seconds, or one with a unit: 90s, 30m, 24h, 3d'),
-      ])
-      .transform(toSeconds)
+    cacheTTL: duration
       .prefault(0)
       .describe(
         'How long a piece is kept after it was stored: seconds, or with a unit (90s, 30m, 24h, 3d). 0: until its room is needed.',
@@ -182,6 +167,7 @@ export const configSchema = z
           .max(4096)
           .default(128)
           .describe('Requests that the agent works on at once (seed: DeployConfig.proxyFsParallels).'),
+        ...swarmKeys,
         v2: z.strictObject({ cache: cache.prefault({}) }).prefault({}),
       })
       .prefault({}),

@@ -1,4 +1,4 @@
-import { formatAddress } from './address.ts';
+import { formatAddress } from '../../config/address.ts';
 import type { Member, MemberRole } from './types.ts';
 
 /** A DNS name that stands for members. */

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
+import { formatAddress } from '../../config/address.ts';
 import { isRecord, textAt } from '../../kubernetes/record.ts';
 import type { KubernetesObject } from '../../kubernetes/types.ts';
-import { formatAddress } from './address.ts';
 import type { Member, MemberRole } from './types.ts';
 
 /** Which Service a slice belongs to says its endpoints' role; the slice controller copies the Service's labels. */

@@ -1,7 +1,8 @@
 import { type Clock, systemClock } from '../../clock.ts';
+import { mostMembers } from '../../config/membership.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { Prober } from './prober.ts';
-import { mostMembers, sameMember, sameRoster, toRoster } from './roster.ts';
+import { sameMember, sameRoster, toRoster } from './roster.ts';
 import { defaultSuspicion, Suspicion, type SuspicionOptions } from './suspicion.ts';
 import type { Member, MemberSource, Membership } from './types.ts';
 

@@ -1,7 +1,5 @@
+import { mostMembers } from '../../config/membership.ts';
 import type { Member } from './types.ts';
-
-/** Members at most: what a directory shard has room for (`../limits.ts`). */
-export const mostMembers = 16_384;
 
 /** Everyone once, by id in ascending order; of several with one id the first counts. Beyond the bound the last are left out. */
 export function toRoster(members: readonly Member[]): readonly Member[] {

@@ -30,7 +30,8 @@ describe('keys', () => {
     const document = await readFile(path.join(packageRoot, 'docs/configuration.md'), 'utf8');
     const rows = document.split('\n').filter((line) => line.startsWith('| `'));
     const expected = configKeys.map(({ name, variable, allowed, default: value, description }) => {
-      const shown = value === undefined ? 'by mode' : `\`${JSON.stringify(value).replaceAll('"', '')}\``;
+      const absent = name.startsWith('p2p.v2.cache.') ? 'by mode' : '–';
+      const shown = value === undefined ? absent : `\`${JSON.stringify(value).replaceAll('"', '')}\``;
       return `| \`${name}\` | \`${variable}\` | ${shown} | ${allowed} | ${description} |`;
     });
     expect(rows).toEqual(expected);

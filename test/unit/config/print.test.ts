@@ -10,7 +10,11 @@ const file = '/etc/shoal/config.yaml';
 
 describe('the printed configuration', () => {
   test('has every key, each with its origin', () => {
-    const text = printConfig(resolveConfig({ env: { SHOAL_LOG_LEVEL: 'warn' }, set: ['mirror.port=1'] }));
+    // Keys without a default are printed when somebody has set them.
+    const optional = ['host=::', 'id=node-1', 'zone=a', 'membership.kubernetes.kubeconfig=/k'];
+    const files = ['caFile', 'certFile', 'keyFile'].map((key) => `certificates.${key}=/${key}`);
+    const set = ['mirror.port=1', ...[...optional, ...files].map((setting) => `p2p.${setting}`)];
+    const text = printConfig(resolveConfig({ env: { SHOAL_LOG_LEVEL: 'warn' }, set }));
     for (const { path } of configKeys) expect(text).toMatch(new RegExp(`^ *${path.at(-1)}: .+ # .+$`, 'm'));
     expect(text).toContain('level: warn # environment variable SHOAL_LOG_LEVEL');
     expect(text).toContain('port: 1 # --set mirror.port');

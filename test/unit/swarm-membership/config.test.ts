@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { createMembership, type MembershipConfig, membershipSchema } from '../../../src/swarm/membership/config.ts';
+import { type MembershipConfig, membershipSchema } from '../../../src/config/membership.ts';
+import { createMembership } from '../../../src/swarm/membership/config.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 
 const dependencies = {

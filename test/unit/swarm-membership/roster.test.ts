@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { formatAddress, parseAddress } from '../../../src/swarm/membership/address.ts';
-import { mostMembers, toRoster } from '../../../src/swarm/membership/roster.ts';
+import { formatAddress, parseAddress } from '../../../src/config/address.ts';
+import { mostMembers } from '../../../src/config/membership.ts';
+import { toRoster } from '../../../src/swarm/membership/roster.ts';
 
 describe('an address', () => {
   test.each([
