@@ -22,7 +22,7 @@ export function findingsOf(issues: readonly z.core.$ZodIssue[], tree: unknown, l
 function unknownKey(path: readonly PropertyKey[], key: string, locate: Locate): Finding {
   const here = [...path, key];
   const siblings = keysAt(path);
-  const meant = nearest(key, siblings) ?? elsewhere(key);
+  const meant = nearest(key, siblings) ?? siblings.find((sibling) => sibling.startsWith(key)) ?? elsewhere(key);
   return {
     where: locate(here, 'key'),
     key: nameOf(here),

@@ -44,6 +44,8 @@ export function keysAt(path: readonly PropertyKey[]): readonly string[] {
 
 /** What the schema allows, as the end of a sentence: `an integer from 1 to 65535`. */
 export function describeAllowed(schema: Schema): string {
+  const forms = schema.anyOf?.filter(isSchema);
+  if (forms) return [...new Set(forms.map(describeAllowed))].join(' or ');
   if (schema.enum) return `one of ${schema.enum.join(', ')}`;
   switch (schema.type) {
     case 'integer':
@@ -97,9 +99,12 @@ function kindOf(schema: Schema): ValueKind {
   return schema.type === 'string' ? 'text' : 'scalar';
 }
 
-/** `memoryCacheCapacityGB` becomes `MEMORY_CACHE_CAPACITY_GB`. */
+/** `memoryCacheCapacityGB` becomes `MEMORY_CACHE_CAPACITY_GB`, `rrsaOIDCProviderRoleARN` `RRSA_OIDC_PROVIDER_ROLE_ARN`. */
 function upperSnake(segment: string): string {
-  return segment.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toUpperCase();
+  return segment
+    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .replace(/([A-Z])([A-Z][a-z])/g, '$1_$2')
+    .toUpperCase();
 }
 
 function child(schema: Schema, segment: PropertyKey): Schema | undefined {

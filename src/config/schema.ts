@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { acrKeys, checkAcr, loginsSchema } from './acr.ts';
 import { swarmKeys } from './swarm.ts';
 import { absolutePath, duration, port, seconds } from './values.ts';
 
@@ -151,8 +152,10 @@ export const configSchema = z
           )
           .default({})
           .describe("A registry's peculiarities, by its host[:port]."),
+        logins: loginsSchema.prefault({}),
       })
       .prefault({}),
+    ...acrKeys,
     p2p: z
       .strictObject({
         connectTimeout: seconds
@@ -172,6 +175,7 @@ export const configSchema = z
       })
       .prefault({}),
   })
+  .superRefine(checkAcr)
   .superRefine((value, context) => {
     if (value.runtimeEndpoint === `${unixScheme}${value.listen}`) {
       context.addIssue({

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { instances } from './acr.ts';
 import { membershipSchema } from './membership.ts';
 import { absolutePath, duration, port } from './values.ts';
 
@@ -62,12 +63,17 @@ export const swarmKeys = {
       'How long, while the registry is down, credentials that it accepted for a repository are good for what the cache has: seconds, or with a unit. 0: not at all.',
     ),
   membership: membershipSchema.prefault({}),
+  registryInstances: instances.prefault([]).describe("acrInstances under the on-premises chart's name."),
   plusMode: z
     .strictObject({
       downloadPattern: z
         .enum(['p2p', 'source'])
         .default('p2p')
         .describe('p2p: pieces come from other nodes, too. source: from mirrors or the registry alone.'),
+      ossInternetAccelerate: z
+        .boolean()
+        .default(false)
+        .describe("Fetch layers through OSS transfer acceleration, where a presigned redirect's signature allows it."),
     })
     .prefault({}),
 };

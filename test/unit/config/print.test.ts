@@ -13,7 +13,12 @@ describe('the printed configuration', () => {
     // Keys without a default are printed when somebody has set them.
     const optional = ['host=::', 'id=node-1', 'zone=a', 'membership.kubernetes.kubeconfig=/k'];
     const files = ['caFile', 'certFile', 'keyFile'].map((key) => `certificates.${key}=/${key}`);
-    const set = ['mirror.port=1', ...[...optional, ...files].map((setting) => `p2p.${setting}`)];
+    const cloud = ['region=cn-a', 'vpcId=vpc-1', 'accessKeyFile=/a', 'accessKeySecretFile=/b', 'securityTokenFile=/c'];
+    const roles = ['rrsaRoleARN', 'rrsaOIDCProviderRoleARN', 'assumeRoleARN'].map((key) => `rrsa.${key}=acs:ram::1:x`);
+    const endpoints = ['openapi', 'sts'].map((key) => `acr.endpoints.${key}=https://a.example`);
+    const logins = 'registries.logins.dockerConfigFile=/d';
+    const swarm = [...optional, ...files].map((setting) => `p2p.${setting}`);
+    const set = ['mirror.port=1', ...swarm, ...cloud, ...roles, ...endpoints, logins];
     const text = printConfig(resolveConfig({ env: { SHOAL_LOG_LEVEL: 'warn' }, set }));
     for (const { path } of configKeys) expect(text).toMatch(new RegExp(`^ *${path.at(-1)}: .+ # .+$`, 'm'));
     expect(text).toContain('level: warn # environment variable SHOAL_LOG_LEVEL');
