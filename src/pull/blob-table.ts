@@ -1,7 +1,7 @@
 import type { Native } from '../native/types.ts';
 import type { PieceStore } from '../store/types.ts';
 import { Blob } from './blob.ts';
-import type { Fetcher } from './fetcher.ts';
+import type { BlobFetcher } from './fetching.ts';
 import { PieceLayout } from './layout.ts';
 import type { Source } from './source.ts';
 import { PullError } from './types.ts';
@@ -10,7 +10,7 @@ export interface BlobTableOptions {
   readonly store: PieceStore;
   readonly native: Native;
   readonly blockBytes: number;
-  readonly fetcher: Fetcher;
+  readonly fetcher: BlobFetcher;
 }
 
 /** A blob held in the table. `release` exactly once. */
@@ -74,13 +74,17 @@ export class BlobTable {
     }
     const { store, native, blockBytes, fetcher } = this.#options;
     const layout = new PieceLayout(size, blockBytes);
-    const entry: Entry = {
-      blob: new Blob({ digest, layout, store, native, onDemand: () => fetcher.poke() }),
-      leases: 0,
-      sources: new Map(),
-    };
+    const blob: Blob = new Blob({
+      digest,
+      layout,
+      store,
+      native,
+      onDemand: () => fetcher.poke(),
+      onSpoiled: () => fetcher.spoiled(blob),
+    });
+    const entry: Entry = { blob, leases: 0, sources: new Map() };
     this.#entries.set(digest, entry);
-    fetcher.add(entry.blob);
+    fetcher.add(blob);
     return entry;
   }
 }

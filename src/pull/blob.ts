@@ -16,6 +16,8 @@ export interface Interest {
   readonly aheadBytes: number;
   /** The whole blob passes through, so its SHA-256 can be checked on the way. */
   readonly whole: boolean;
+  /** Somebody takes the pieces out, and `from` is how far they are. Otherwise they are only to be brought here. */
+  readonly reads: boolean;
 }
 
 interface Waiter {
@@ -42,6 +44,8 @@ export interface BlobOptions {
   readonly native: Pick<Native, 'createSha256'>;
   /** Something is wanted that is not on its way: the scheduler looks at the blob. */
   readonly onDemand: () => void;
+  /** The blob's bytes were wrong; called before they are dropped. */
+  readonly onSpoiled: () => void;
 }
 
 /**
@@ -142,6 +146,12 @@ export class Blob {
     this.#verification?.progress.advance(pieces);
   }
 
+  /** Somebody waits for a piece, on its way or not. */
+  get isAwaited(): boolean {
+    for (const waiters of this.#waiters.values()) for (const waiter of waiters) if (waiter.asks) return true;
+    return false;
+  }
+
   /** Pieces that somebody waits for and that are not on their way, lowest first. */
   askedFor(): number[] {
     const asked: number[] = [];
@@ -152,7 +162,7 @@ export class Blob {
   }
 
   /** A piece of a run arrived and is in the store. */
-  arrived(index: number, source: Source): void {
+  arrived(index: number, source: Source | undefined): void {
     this.table.markFetched(index);
     this.fetchedFor[index] = source;
     const waiters = this.#waiters.get(index);
@@ -261,10 +271,17 @@ export class Blob {
    * meanwhile was right too, the readers go on as if nothing had happened.
    */
   async #fetchAgain(signal: AbortSignal): Promise<void> {
+    this.#options.onSpoiled();
     this.#options.store.drop(this.digest);
     this.attempt += 1;
     for (let index = 0; index < this.layout.count; index += 1) this.table.markLost(index);
-    const refetch: Interest = { from: 0, to: this.layout.count, aheadBytes: Number.POSITIVE_INFINITY, whole: false };
+    const refetch: Interest = {
+      from: 0,
+      to: this.layout.count,
+      aheadBytes: Number.POSITIVE_INFINITY,
+      whole: false,
+      reads: false,
+    };
     this.interests.add(refetch);
     try {
       const { matches, crcs } = await hashBlob(

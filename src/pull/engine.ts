@@ -3,12 +3,14 @@ import { credentialsFromAuthConfig, credentialsKey } from '../registry/credentia
 import { parseImageReference } from '../registry/reference.ts';
 import type { AuthConfig, Credentials, RegistryClient, Repository } from '../registry/types.ts';
 import type { PieceStore } from '../store/types.ts';
+import type { Swarm } from '../swarm/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { untilAborted } from '../until-aborted.ts';
 import { decideAccess } from './access.ts';
 import { BlobTable } from './blob-table.ts';
-import { Fetcher } from './fetcher.ts';
+import { Fetching } from './fetching.ts';
 import type { ImageContents } from './image.ts';
+import { OriginFetch } from './origin-fetch.ts';
 import type { Policy } from './policy.ts';
 import { layersAhead } from './prefetch.ts';
 import { readBlob } from './reader.ts';
@@ -26,6 +28,8 @@ export interface PullEngineOptions {
   /** `p2p.proxyFsParallels`. */
   readonly parallels: number;
   readonly log: Logger;
+  /** The other nodes; absent where there are none. */
+  readonly swarm?: Swarm;
   /** Milliseconds; for tests. */
   readonly now?: () => number;
 }
@@ -44,6 +48,8 @@ export interface PullSummary {
   /** Config and layers as the manifest tells; 0 when the registry showed no manifest. */
   readonly imageBytes: number;
   readonly bytes: BytesBySource;
+  /** Nodes that gave some of it. */
+  readonly peers: number;
   readonly rule: string;
 }
 
@@ -64,10 +70,10 @@ export class PullEngine implements MirrorBackend {
 
   constructor(options: PullEngineOptions) {
     this.#options = options;
-    const fetcher = new Fetcher({
-      client: options.client,
+    const fetcher = new Fetching({
+      origin: new OriginFetch(options),
       store: options.store,
-      native: options.native,
+      swarm: options.swarm,
       parallels: options.parallels,
       log: options.log,
       now: options.now ?? Date.now,
@@ -200,6 +206,7 @@ export class PullEngine implements MirrorBackend {
       summary: () => ({
         imageBytes: session.contents?.bytes ?? 0,
         bytes: { ...session.source.bytes },
+        peers: session.source.peers.size,
         rule: session.rule,
       }),
       close: () => {
@@ -216,7 +223,13 @@ export class PullEngine implements MirrorBackend {
       if (session.prefetching.has(layer.digest)) continue;
       session.prefetching.add(layer.digest);
       const lease = this.#blobs.acquire(layer.digest, layer.size, session.source, rankOf(contents, layer.digest));
-      const interest = { from: 0, to: lease.blob.layout.count, whole: true, aheadBytes: Number.POSITIVE_INFINITY };
+      const interest = {
+        from: 0,
+        to: lease.blob.layout.count,
+        whole: true,
+        reads: false,
+        aheadBytes: Number.POSITIVE_INFINITY,
+      };
       lease.blob.addInterest(interest);
       const end = () => {
         lease.blob.removeInterest(interest);

@@ -1,12 +1,9 @@
-import type { Native } from '../native/types.ts';
-import { type RegistryClient, RegistryError } from '../registry/types.ts';
 import type { PieceStore } from '../store/types.ts';
-import type { Logger } from '../telemetry/log.ts';
 import type { Blob } from './blob.ts';
-import { PieceAssembler } from './piece-assembler.ts';
+import type { BlobFetcher } from './fetching.ts';
+import type { OriginFetch } from './origin-fetch.ts';
 import type { Run } from './piece-table.ts';
 import type { Source } from './source.ts';
-import { PullError } from './types.ts';
 
 const MiB = 1024 * 1024;
 
@@ -28,12 +25,12 @@ const firstPauseMs = 1_000;
 const patience = 4;
 
 export interface FetcherOptions {
-  readonly client: Pick<RegistryClient, 'fetchBlob'>;
-  readonly store: PieceStore;
-  readonly native: Pick<Native, 'crc32c'>;
+  readonly origin: OriginFetch;
+  readonly store: Pick<PieceStore, 'readAheadBytes'>;
   /** All requests at once (`p2p.proxyFsParallels`). */
   readonly parallels: number;
-  readonly log: Logger;
+  /** A piece came: for who tells other nodes of it. */
+  readonly onPiece?: (digest: string, index: number, crc32c: number) => void;
   /** Milliseconds. */
   readonly now: () => number;
 }
@@ -50,11 +47,11 @@ interface Pause {
 }
 
 /**
- * Decides what is fetched from the origin next, and fetches it. The runtime asks for several layers at once but unpacks
+ * A node on its own: decides what is fetched from the origin next, and fetches it. The runtime asks for several layers at once but unpacks
  * them one after the other, in manifest order: so the first layer gets all there is, and the next one what is left. In
  * a layer, pieces that a reader waits for come first, then what lies ahead, as far as the window allows.
  */
-export class Fetcher {
+export class Fetcher implements BlobFetcher {
   readonly #options: FetcherOptions;
   readonly #blobs = new Set<Blob>();
   readonly #runs = new Map<Blob, Set<AbortController>>();
@@ -62,8 +59,6 @@ export class Fetcher {
   readonly #pauses = new WeakMap<Blob, Pause>();
   /** Since when a blob's reader has waited behind others. Milliseconds. */
   readonly #starving = new WeakMap<Blob, number>();
-  /** Registries that answer a Range with the whole blob. */
-  readonly #unranged = new Set<string>();
   #inFlight = 0;
   #scheduled = false;
 
@@ -79,6 +74,11 @@ export class Fetcher {
   remove(blob: Blob): void {
     this.#blobs.delete(blob);
     for (const run of this.#runs.get(blob) ?? []) run.abort();
+  }
+
+  /** What is fetched again comes from the same origin: nothing is to be done about what is under way. */
+  spoiled(): void {
+    this.poke();
   }
 
   /** Looks for work once the current turn is over, however often it is called. */
@@ -155,7 +155,7 @@ export class Fetcher {
 
   /** A registry without ranges sends all of a blob anyway: one request takes everything, a second one would be waste. */
   #runAt(blob: Blob, source: Source, from: number, to: number, bytes: number): Run | undefined {
-    if (!this.#unranged.has(source.registry)) return blob.table.runAt(from, to, bytes);
+    if (!this.#options.origin.isUnranged(source.registry)) return blob.table.runAt(from, to, bytes);
     if (this.#runs.has(blob)) return undefined;
     return blob.table.runAt(from, blob.layout.count, blob.layout.size);
   }
@@ -174,47 +174,22 @@ export class Fetcher {
   }
 
   async #fetch({ blob, run, source }: Choice): Promise<void> {
-    const abort = this.#begin(blob, run, source);
-    const assembler = new PieceAssembler({
-      digest: blob.digest,
-      layout: blob.layout,
+    const abort = this.#begin(blob, source);
+    const error = await this.#options.origin.fetch({
+      blob,
       run,
-      store: this.#options.store,
-      native: this.#options.native,
+      source,
       signal: abort.signal,
-      onPiece: (index, piece) => {
-        source.bytes.origin += piece.bytes.length;
-        blob.arrived(index, source);
-        // Those who waited pin the piece in the next microtasks; released any earlier it might be evicted before.
-        setImmediate(() => piece.release());
-      },
+      onPiece: (index, crc32c) => this.#options.onPiece?.(blob.digest, index, crc32c),
     });
-    let error: PullError | undefined;
-    try {
-      const { ranged } = await this.#options.client.fetchBlob(source, blob.digest, {
-        credentials: source.credentials,
-        range: blob.layout.rangeOf(run.from, run.to),
-        size: blob.layout.size,
-        signal: abort.signal,
-        onData: (chunk) => assembler.take(chunk),
-      });
-      if (!ranged) this.#unranged.add(source.registry);
-      // Must not happen; taken as a success it would be asked for again at once, for ever.
-      if (assembler.nextIndex < run.to)
-        throw new RegistryError('invalid', 'the registry client ended before the range did');
-      this.#pauses.delete(blob);
-    } catch (cause) {
-      error = this.#explain(blob, source, abort.signal, cause);
-    }
-    await assembler.end();
+    if (error !== undefined) this.#pause(blob);
+    else if (!abort.signal.aborted) this.#pauses.delete(blob);
     this.#end(blob, source, abort);
-    blob.failed({ from: assembler.nextIndex, to: run.to }, error);
     this.poke();
   }
 
-  #begin(blob: Blob, run: Run, source: Source): AbortController {
+  #begin(blob: Blob, source: Source): AbortController {
     const abort = new AbortController();
-    blob.table.markFetching(run);
     this.#starving.delete(blob);
     this.#inFlight += 1;
     this.#requests.set(source.registry, (this.#requests.get(source.registry) ?? 0) + 1);
@@ -231,24 +206,6 @@ export class Fetcher {
     const runs = this.#runs.get(blob);
     runs?.delete(abort);
     if (runs?.size === 0) this.#runs.delete(blob);
-  }
-
-  /** What the blob's readers are told; nothing when there is another way to go on. */
-  #explain(blob: Blob, source: Source, signal: AbortSignal, cause: unknown): PullError | undefined {
-    if (signal.aborted) return undefined;
-    const refused = cause instanceof RegistryError && ['unauthorized', 'denied', 'not-found'].includes(cause.kind);
-    // Another pull's credentials may do. The last source stays: its refusal is the answer.
-    if (refused && blob.sources.size > 1) {
-      blob.sources.delete(source);
-      return undefined;
-    }
-    this.#pause(blob);
-    const message = cause instanceof Error ? cause.message : String(cause);
-    this.#options.log.warn(
-      { digest: blob.digest, registry: source.registry, cause: message },
-      'fetch from origin failed',
-    );
-    return new PullError(refused ? 'not-found' : 'unavailable', message, cause);
   }
 
   #pause(blob: Blob): void {

@@ -34,6 +34,7 @@ export async function* readBlob(
     from: layout.pieceAt(start),
     to,
     whole,
+    reads: true,
     aheadBytes: whole ? Number.POSITIVE_INFINITY : partialAheadBytes,
   };
   blob.addInterest(interest);

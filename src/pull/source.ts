@@ -16,6 +16,8 @@ export interface Source extends Repository {
   /** In which order its readers get their bytes. */
   readonly order: DeliveryOrder;
   readonly bytes: BytesBySource;
+  /** Ids of the nodes that gave pieces. */
+  readonly peers: Set<string>;
 }
 
 export function createSource(repository: Repository, credentials: Credentials): Source {
@@ -25,6 +27,7 @@ export function createSource(repository: Repository, credentials: Credentials): 
     credentials,
     order: new DeliveryOrder(),
     bytes: { memory: 0, disk: 0, peer: 0, origin: 0 },
+    peers: new Set(),
   };
 }
 

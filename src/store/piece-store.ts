@@ -7,6 +7,7 @@ import { type Frame, MemoryTier } from './memory-tier.ts';
 import { type Blob, Piece, pieceId } from './piece.ts';
 import { PieceTable } from './piece-table.ts';
 import type {
+  HeldPiece,
   PieceKey,
   PieceStore,
   PieceWriter,
@@ -137,6 +138,18 @@ export class Store implements PieceStore, StoreAdmin {
     if (!blob || blob.broken) return;
     blob.verified = true;
     this.#disk?.noteVerified(blob);
+  }
+
+  *holdings(): Generator<HeldPiece> {
+    for (const { blob, index, crc32c, frame } of this.#table) {
+      // A disk that is away keeps what it has, but nobody gets it.
+      if (frame === undefined && !this.#disk?.usable) continue;
+      yield { digest: blob.digest, index, crc32c, verified: blob.verified };
+    }
+  }
+
+  onRemove(listener: (key: PieceKey) => void): void {
+    this.#table.onRemove = listener;
   }
 
   stat(): StoreStat {

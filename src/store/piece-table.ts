@@ -3,6 +3,8 @@ import type { PieceKey } from './types.ts';
 
 /** Every piece in the store, by blob, and what is known of the blobs. */
 export class PieceTable {
+  /** Called for each piece that leaves. */
+  onRemove: ((key: PieceKey) => void) | undefined;
   readonly #blobs = new Map<string, Blob>();
   #pieces = 0;
 
@@ -43,6 +45,7 @@ export class PieceTable {
     piece.gone = true;
     this.#pieces -= 1;
     if (blob.pieces.size === 0) this.#blobs.delete(blob.digest);
+    this.onRemove?.({ digest: blob.digest, index: piece.index });
   }
 
   allBlobs(): Iterable<Blob> {

@@ -20,6 +20,13 @@ export interface PinnedPiece {
   release(): void;
 }
 
+/** A piece that is here, for who tells others of it. */
+export interface HeldPiece extends PieceKey {
+  readonly crc32c: number;
+  /** The whole blob's SHA-256 was found right with this piece in it. */
+  readonly verified: boolean;
+}
+
 /** Memory to receive a piece into. End it with exactly one of `commit` and `abort`. */
 export interface PieceWriter {
   /** 4096-aligned memory of exactly the reserved length; its content is undefined. */
@@ -75,6 +82,10 @@ export interface PieceStore {
   isVerified(digest: string): boolean;
   /** Called when the whole blob's SHA-256 was right. Forgotten as soon as one of its pieces leaves the store. */
   markVerified(digest: string): void;
+  /** Every piece that is here now. */
+  holdings(): Iterable<HeldPiece>;
+  /** `listener` hears of each piece that leaves the store, as it leaves; it must not call back. One listener at a time. */
+  onRemove(listener: (key: PieceKey) => void): void;
   stat(): StoreStat;
   /** Ends writes, waits for I/O in flight, gives memory back when the last pin is released. */
   close(): Promise<void>;

@@ -82,14 +82,16 @@ export class Schedule {
   readonly #resting = new Set<Request>();
   #downloading = 0;
   #fetching = 0;
-  /** The reader's next piece, while it is on its way. */
-  #awaited: Request | undefined;
+  /** The readers' next pieces, while they are on their way. */
+  readonly #awaited = new Set<Request>();
+  #leases: number;
   /** Moving average of a download's duration. Milliseconds. */
   #usual = 0;
   #progressAt = 0;
 
   constructor(options: ScheduleOptions) {
     this.#options = options;
+    this.#leases = options.limits.leases;
     this.#window = new Window(options.limits.windowBytes);
     this.#pool = new RandomPool(options.random);
     this.#available = new RandomPool(options.random);
@@ -101,9 +103,8 @@ export class Schedule {
     let next = Number.POSITIVE_INFINITY;
     for (const request of this.#resting) next = Math.min(next, request.restsUntil);
     if (this.#active.size > 0) next = Math.min(next, this.#progressAt);
-    const awaited = this.#awaited;
-    if (awaited?.phase === 'downloading' && awaited.sources.size === 1 && awaited.untried.length > 0) {
-      next = Math.min(next, this.#hedgeAt(awaited));
+    for (const request of this.#awaited) {
+      if (canHedge(request) && request.untried.length > 0) next = Math.min(next, this.#hedgeAt(request));
     }
     return Number.isFinite(next) ? next : undefined;
   }
@@ -127,6 +128,34 @@ export class Schedule {
       this.#finish(request);
     }
     this.#window.remove(target);
+    this.#pump();
+  }
+
+  /** Leases that are asked for at once from now on: 0 while the origin fails this node. */
+  set leases(count: number) {
+    this.#leases = count;
+    this.#pump();
+  }
+
+  /** What is on its way here for a blob: a piece is being downloaded, or fetched from the origin. */
+  isActive(blob: string): boolean {
+    for (const request of this.#active) if (request.target.blob === blob) return true;
+    return false;
+  }
+
+  /** The blob's pieces before `end` are wanted, and no others for now. */
+  reach(blob: string, end: number): void {
+    const target = this.#window.target(blob);
+    if (target === undefined || target.end >= end) return;
+    target.end = Math.min(end, target.pieces);
+    this.#pump();
+  }
+
+  /** Somebody waits for this piece, wherever the reader is. */
+  await(blob: string, piece: number): void {
+    const target = this.#window.target(blob);
+    if (target === undefined || piece >= target.pieces || target.isHeld(piece)) return;
+    this.#await(target, piece);
     this.#pump();
   }
 
@@ -180,6 +209,18 @@ export class Schedule {
     if (request?.phase === 'fetching') this.#arrived(request, crc32c);
   }
 
+  /** The piece is here, by another way than the schedule's. */
+  obtained(blob: string, piece: number, crc32c: number): void {
+    const request = this.#find(blob, piece);
+    if (request === undefined) {
+      this.#window.target(blob)?.hold(piece);
+      this.#options.output.say({ kind: 'have', blob, piece, crc32c, verified: false });
+      return;
+    }
+    for (const source of request.sources) this.#options.output.abort(blob, piece, source);
+    this.#arrived(request, crc32c);
+  }
+
   /** The peer has all its uploads in use. */
   busy(blob: string, piece: number, peer: string): void {
     this.#tryNext(this.#find(blob, piece), peer);
@@ -230,19 +271,18 @@ export class Schedule {
       this.#progressAt = now + progressInterval;
       for (const request of this.#active) this.#say('progress', request);
     }
-    const awaited = this.#awaited;
-    if (awaited?.phase === 'downloading' && awaited.sources.size === 1 && now >= this.#hedgeAt(awaited)) {
-      this.#startNext(awaited);
+    for (const request of this.#awaited) {
+      if (canHedge(request) && now >= this.#hedgeAt(request)) this.#startNext(request);
     }
     this.#pump();
   }
 
-  /** The reader's next piece goes before everything else. */
+  /** A reader's next piece goes before everything else. */
   #await(target: Target, piece: number): void {
     if (target.isAbsent(piece)) this.#admit(target, piece);
     const request = target.requests.get(piece);
-    this.#awaited = request;
     if (request === undefined || request.urgent) return;
+    this.#awaited.add(request);
     request.urgent = true;
     if (request.phase === 'idle') this.#pursue(request);
     else if (request.phase === 'undecided') this.#ask(request);
@@ -258,7 +298,6 @@ export class Schedule {
   #pump(): void {
     this.#window.widen((target, piece) => this.#admit(target, piece));
     this.#startReady();
-    const { leases } = this.#options.limits;
     while (this.#hasRoom && this.#plain.size + this.#marked.size < this.#wants) {
       const request = this.#available.take() ?? this.#pool.take();
       if (request === undefined) break;
@@ -266,7 +305,7 @@ export class Schedule {
     }
     this.#startReady();
     for (const request of this.#plain) {
-      if (this.#fetching + this.#marked.size >= leases) break;
+      if (this.#fetching + this.#marked.size >= this.#leases) break;
       this.#ask(request);
     }
   }
@@ -358,7 +397,7 @@ export class Schedule {
 
   #ask(request: Request): void {
     this.#plain.delete(request);
-    const free = this.#marked.has(request) || this.#fetching + this.#marked.size < this.#options.limits.leases;
+    const free = this.#marked.has(request) || this.#fetching + this.#marked.size < this.#leases;
     request.lease = free;
     if (free) this.#marked.add(request);
     else this.#plain.add(request);
@@ -394,7 +433,7 @@ export class Schedule {
     this.#release(request);
     request.phase = 'done';
     request.target.requests.delete(request.piece);
-    if (this.#awaited === request) this.#awaited = undefined;
+    this.#awaited.delete(request);
   }
 
   /** Takes the request out of every count and set. */
@@ -420,4 +459,9 @@ export class Schedule {
   #say(kind: 'progress' | 'cancel', request: Request): void {
     this.#options.output.say({ kind, blob: request.target.blob, piece: request.piece });
   }
+}
+
+/** One source alone is asked for it so far. */
+function canHedge(request: Request): boolean {
+  return request.phase === 'downloading' && request.sources.size === 1;
 }

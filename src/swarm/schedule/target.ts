@@ -9,6 +9,8 @@ export interface TargetOptions {
   readonly pieceBytes: number;
   /** `<registry>/<repository>` */
   readonly source: string;
+  /** The first piece that is not wanted for now; by default all are. */
+  readonly end?: number;
 }
 
 const absent = 0;
@@ -29,12 +31,15 @@ export class Target {
   reader = 0;
   /** The first piece that was never admitted in order. */
   frontier = 0;
+  /** The first piece that is not wanted for now: somebody reads a part. */
+  end: number;
 
   constructor(options: TargetOptions) {
     this.blob = options.blob;
     this.pieces = options.pieces;
     this.pieceBytes = options.pieceBytes;
     this.source = options.source;
+    this.end = options.end ?? options.pieces;
     this.#state = new Uint8Array(options.pieces);
   }
 

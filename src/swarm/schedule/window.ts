@@ -40,9 +40,12 @@ export class Window {
     this.#targets.delete(target.blob);
   }
 
-  /** The target's reader has had everything before `piece`. */
+  /**
+   * The target's reader has had everything before `piece`. A reader that begins anew, before another one's place, may find
+   * pieces gone that were here: the window is then laid again from there on.
+   */
   moveReader(target: Target, piece: number): void {
-    const frontier = Math.max(target.frontier, piece);
+    const frontier = piece < target.reader ? piece : Math.max(target.frontier, piece);
     this.#grow(target, frontier - piece - (target.frontier - target.reader));
     target.reader = piece;
     target.frontier = frontier;
@@ -52,7 +55,7 @@ export class Window {
   widen(missing: (target: Target, piece: number) => void): void {
     this.#complete = false;
     for (const target of this.#targets.values()) {
-      while (target.frontier < target.pieces) {
+      while (target.frontier < target.end) {
         if (this.#bytes + target.pieceBytes > this.#capacity) return;
         const piece = target.frontier;
         target.frontier += 1;
