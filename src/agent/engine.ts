@@ -35,6 +35,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     policy: createPolicy(config.registries),
     blockBytes: cache.blocksize * 1024,
     parallels: config.p2p.proxyFsParallels,
+    authorizationTTL: config.p2p.authorizationTTL,
     log,
   });
   const mirror = createMirror({

@@ -7,7 +7,9 @@ import type { Swarm } from '../swarm/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { untilAborted } from '../until-aborted.ts';
 import { decideAccess } from './access.ts';
+import { Authorizations } from './authorizations.ts';
 import { BlobTable } from './blob-table.ts';
+import { type CheckOptions, checkImage } from './check.ts';
 import { Fetching } from './fetching.ts';
 import type { ImageContents } from './image.ts';
 import { OriginFetch } from './origin-fetch.ts';
@@ -28,6 +30,8 @@ export interface PullEngineOptions {
   /** `p2p.proxyFsParallels`. */
   readonly parallels: number;
   readonly log: Logger;
+  /** `p2p.authorizationTTL`, in seconds; 0 or absent: a registry that is down lets nobody in. */
+  readonly authorizationTTL?: number;
   /** The other nodes; absent where there are none. */
   readonly swarm?: Swarm;
   /** Milliseconds; for tests. */
@@ -67,9 +71,15 @@ export class PullEngine implements MirrorBackend {
   readonly #options: PullEngineOptions;
   readonly #blobs: BlobTable;
   readonly #sessions = new Map<string, Set<Session>>();
+  readonly #check: CheckOptions;
 
   constructor(options: PullEngineOptions) {
     this.#options = options;
+    const authorizations = new Authorizations({
+      ttlMs: (options.authorizationTTL ?? 0) * 1000,
+      now: options.now ?? Date.now,
+    });
+    this.#check = { client: options.client, authorizations, log: options.log };
     const fetcher = new Fetching({
       origin: new OriginFetch(options),
       store: options.store,
@@ -88,12 +98,11 @@ export class PullEngine implements MirrorBackend {
       const decision = this.#options.policy(reference);
       if (!decision.accelerate) return { kind: 'declined', reason: decision.rule };
       const credentials = credentialsFromAuthConfig(request.auth, reference.registry);
+      const question = { reference, credentials, credentialsKey: credentialsKey(credentials) };
       const session = new Session({
-        reference,
-        credentials,
-        credentialsKey: credentialsKey(credentials),
+        ...question,
         rule: decision.rule,
-        client: this.#options.client,
+        resolve: (signal) => checkImage(this.#check, question, signal),
       });
       return { kind: 'accepted', rule: decision.rule, pull: this.#start(session) };
     } catch (error) {

@@ -1,6 +1,6 @@
-import type { Credentials, ImageReference, Manifest, RegistryClient } from '../registry/types.ts';
+import type { Credentials, ImageReference, Manifest } from '../registry/types.ts';
 import { RegistryError } from '../registry/types.ts';
-import { type ImageContents, resolveImage } from './image.ts';
+import type { ImageContents } from './image.ts';
 import { createSource, type Source } from './source.ts';
 import { PullError } from './types.ts';
 
@@ -10,7 +10,8 @@ export interface SessionOptions {
   readonly credentialsKey: string;
   /** The policy rule that let the pull in. */
   readonly rule: string;
-  readonly client: Pick<RegistryClient, 'getManifest'>;
+  /** Asks the registry for the image, with these credentials. */
+  readonly resolve: (signal: AbortSignal) => Promise<ImageContents>;
 }
 
 /**
@@ -38,7 +39,7 @@ export class Session {
     this.credentialsKey = options.credentialsKey;
     this.rule = options.rule;
     this.source = createSource(options.reference, options.credentials);
-    this.#image = resolveImage(options.client, options.reference, options.credentials, this.#abort.signal).then(
+    this.#image = options.resolve(this.#abort.signal).then(
       (contents) => {
         this.#contents = contents;
         return contents;

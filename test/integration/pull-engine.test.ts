@@ -50,6 +50,7 @@ async function start(memoryBytes: number): Promise<void> {
     policy: createPolicy({ include: ['*'], exclude: ['reg.test/excluded'] }),
     blockBytes: piece,
     parallels: 128,
+    authorizationTTL: 3600,
     log,
   });
 }
@@ -423,5 +424,48 @@ describe('a request without a session', () => {
     expect((await engine.manifest(runtime, 'v1', 'HEAD', never)).digest).toBe(image.manifest.digest);
     expect((await pullBlob(layer)).equals(layer)).toBe(true);
     expect(client.heads).toEqual([digestOf(layer)]);
+  });
+});
+
+describe('while the registry is down', () => {
+  const down = () => {
+    throw new RegistryError('unavailable', 'connection refused');
+  };
+  const image = imageOf([randomBytes(piece)]);
+  const layer = image.blobs[1] ?? Buffer.alloc(0);
+
+  async function pullOnce(): Promise<void> {
+    client.add('v1', image);
+    const pull = open();
+    await engine.manifest(runtime, 'v1', 'GET', never);
+    expect((await pullBlob(layer)).equals(layer)).toBe(true);
+    pull.close();
+  }
+
+  it('serves what the cache has to credentials that it accepted before', async () => {
+    await pullOnce();
+    client.authorize = down;
+    const pull = open();
+    expect((await engine.manifest(runtime, 'v1', 'GET', never)).digest).toBe(image.manifest.digest);
+    expect((await pullBlob(layer)).equals(layer)).toBe(true);
+    pull.close();
+  });
+
+  it('serves nothing to other credentials, nor after it has refused them', async () => {
+    await pullOnce();
+    client.authorize = down;
+    const bob = open('reg.test/app:v1', { username: 'bob', password: 'right' });
+    await expect(engine.manifest(runtime, 'v1', 'GET', never)).rejects.toMatchObject({ kind: 'unavailable' });
+    bob.close();
+    client.authorize = () => {
+      throw new RegistryError('unauthorized', 'no longer');
+    };
+    const refused = open();
+    await expect(engine.manifest(runtime, 'v1', 'GET', never)).rejects.toMatchObject({ kind: 'not-found' });
+    refused.close();
+    client.authorize = down;
+    const pull = open();
+    await expect(engine.manifest(runtime, 'v1', 'GET', never)).rejects.toMatchObject({ kind: 'unavailable' });
+    pull.close();
   });
 });
