@@ -3,6 +3,7 @@ import { Client, type ClientDuplexStream, credentials, type StatusObject, status
 import { loadSync, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
 import type {
   FallBackResult,
+  FinishedPull,
   PullDecision,
   PullRequest,
   PullSession,
@@ -95,8 +96,8 @@ class EngineSession implements PullSession {
     return answerWithin(this.#fellBack.promise, signal);
   }
 
-  finish(signal: AbortSignal): Promise<PullSummary> {
-    this.#stream.write({ finish: {} });
+  finish(outcome: FinishedPull, signal: AbortSignal): Promise<PullSummary> {
+    this.#stream.write({ finish: outcome });
     return answerWithin(this.#summary.promise, signal);
   }
 

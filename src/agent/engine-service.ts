@@ -10,7 +10,8 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
 import { packageRoot } from '../paths.ts';
-import type { AcceptedPull, PullEngine } from '../pull/engine.ts';
+import type { AcceptedPull, PullEngine, PullRequest } from '../pull/engine.ts';
+import type { PullOutcome } from '../pull/observer.ts';
 import type { StoreAdmin } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { runCacheMethod } from './cache-control.ts';
@@ -19,6 +20,8 @@ import { engineSocketPath } from './engine-socket.ts';
 /** The messages of proto/engine.proto as the loader gives them (camel case, defaults filled in). */
 interface OpenSession {
   readonly image: string;
+  readonly podName: string;
+  readonly podNamespace: string;
   readonly auth: {
     readonly username: string;
     readonly password: string;
@@ -32,6 +35,7 @@ interface OpenSession {
 interface PullMessage {
   readonly message?: 'open' | 'fallBack' | 'finish';
   readonly open?: OpenSession;
+  readonly finish?: { readonly ok: boolean; readonly error: string };
 }
 
 type PullEvent =
@@ -44,6 +48,7 @@ type PullEvent =
         readonly memoryBytes: number;
         readonly diskBytes: number;
         readonly peerBytes: number;
+        readonly mirrorBytes: number;
         readonly originBytes: number;
         readonly rule: string;
       };
@@ -102,10 +107,10 @@ export class EngineService {
 function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {
   let pull: AcceptedPull | undefined;
   let ended = false;
-  const end = () => {
+  const end = (outcome?: PullOutcome) => {
     if (ended) return;
     ended = true;
-    pull?.close();
+    pull?.close(outcome);
     stream.end();
   };
   stream.on('data', (message: PullMessage) => {
@@ -113,7 +118,7 @@ function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {
     switch (message.message) {
       case 'open': {
         if (pull !== undefined || message.open === undefined) return end();
-        const result = engine.open({ image: message.open.image, auth: message.open.auth ?? {} });
+        const result = engine.open(requestOf(message.open));
         if (result.kind === 'declined') {
           stream.write({ declined: { reason: result.reason } });
           return end();
@@ -127,15 +132,23 @@ function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {
         return;
       case 'finish':
         if (pull !== undefined) stream.write({ summary: summaryMessage(pull) });
-        return end();
+        return end(outcomeOf(message.finish));
       default:
         log.warn('a message of the supervisor has none of the known kinds: are both of the same version?');
         return end();
     }
   });
-  stream.on('end', end);
-  stream.on('cancelled', end);
-  stream.on('error', end);
+  stream.on('end', () => end());
+  stream.on('cancelled', () => end());
+  stream.on('error', () => end());
+}
+
+function requestOf({ image, auth, podName, podNamespace }: OpenSession): PullRequest {
+  return { image, auth: auth ?? {}, ...(podName !== '' && { pod: { name: podName, namespace: podNamespace } }) };
+}
+
+function outcomeOf(finish: PullMessage['finish']): PullOutcome {
+  return finish?.ok === true ? { result: 'ok' } : { result: 'failed', error: finish?.error ?? '' };
 }
 
 function summaryMessage(pull: AcceptedPull): Extract<PullEvent, { summary: unknown }>['summary'] {
@@ -145,6 +158,7 @@ function summaryMessage(pull: AcceptedPull): Extract<PullEvent, { summary: unkno
     memoryBytes: bytes.memory,
     diskBytes: bytes.disk,
     peerBytes: bytes.peer,
+    mirrorBytes: bytes.mirror,
     originBytes: bytes.origin,
     rule,
   };

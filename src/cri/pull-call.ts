@@ -3,7 +3,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { formatTimeout, grpcStatus, maximumMessageBytes, messagePrefixBytes, parseTimeout } from './grpc.ts';
 import { askRuntime, type HeldAnswer, replyWith } from './held-answer.ts';
 import { abortIngest, brokenIngest } from './ingest.ts';
-import { logPull } from './pull-log.ts';
+import { logPull, resultOf } from './pull-log.ts';
 import { readPullRequest } from './pull-request.ts';
 import { receive } from './receive.ts';
 import { loggableMessage } from './redact.ts';
@@ -89,7 +89,7 @@ class Pull {
       decision: this.#session.decision,
       answer: this.#cancelled.aborted ? 'cancelled' : answer,
       seconds,
-      summary: this.#cancelled.aborted ? undefined : await this.#summary(),
+      summary: this.#cancelled.aborted ? undefined : await this.#summary(answer),
       repeated: cause !== undefined,
     });
   }
@@ -128,10 +128,12 @@ class Pull {
     return this.#ask(left === undefined ? headers : { ...headers, 'grpc-timeout': formatTimeout(left) });
   }
 
-  async #summary(): Promise<PullSummary | undefined> {
+  async #summary(answer: HeldAnswer): Promise<PullSummary | undefined> {
     if (this.#session.decision?.kind !== 'accepted') return undefined;
     try {
-      return await this.#session.finish(AbortSignal.timeout(answerBound));
+      const result = resultOf(answer);
+      const outcome = { ok: result.result === 'ok', error: result.result === 'failed' ? result.error : '' };
+      return await this.#session.finish(outcome, AbortSignal.timeout(answerBound));
     } catch {
       // The engine is away: the pull is over all the same, only its bytes are not known.
       return undefined;

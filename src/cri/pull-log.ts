@@ -23,7 +23,7 @@ export function logPull(log: Logger, outcome: PullOutcome): void {
     {
       image: request.image,
       ...(request.pod === undefined ? {} : { pod: { namespace: request.pod.namespace, name: request.pod.name } }),
-      ...result(answer),
+      ...resultOf(answer),
       seconds: Math.round(outcome.seconds * 1000) / 1000,
       ...(outcome.repeated ? { repeated: true } : {}),
       ...(decision?.kind === 'accepted' ? { rule: decision.rule } : { notAccelerated: reason(decision) }),
@@ -35,6 +35,7 @@ export function logPull(log: Logger, outcome: PullOutcome): void {
               memory: summary.memoryBytes,
               disk: summary.diskBytes,
               peer: summary.peerBytes,
+              mirror: summary.mirrorBytes,
               origin: summary.originBytes,
             },
           }),
@@ -47,7 +48,12 @@ function reason(decision: Exclude<PullDecision, { kind: 'accepted' }> | undefine
   return decision === undefined ? 'the engine did not decide in time' : decision.reason;
 }
 
-function result(answer: PullOutcome['answer']): Record<string, unknown> {
+/** What came of a pull, in words that may stand in a log. */
+export type PullResult =
+  | { readonly result: 'ok' | 'cancelled' }
+  | { readonly result: 'failed'; readonly code?: number; readonly error: string };
+
+export function resultOf(answer: PullOutcome['answer']): PullResult {
   if (answer === 'cancelled') return { result: 'cancelled' };
   switch (answer.kind) {
     case 'reset':

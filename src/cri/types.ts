@@ -47,8 +47,17 @@ export interface PullSummary {
   readonly memoryBytes: number;
   readonly diskBytes: number;
   readonly peerBytes: number;
+  /** From nodes of the role mirror. */
+  readonly mirrorBytes: number;
   readonly originBytes: number;
   readonly rule: string;
+}
+
+/** How the runtime answered. */
+export interface FinishedPull {
+  readonly ok: boolean;
+  /** Its words when it failed, made fit for a log. */
+  readonly error: string;
 }
 
 /** One pull, as the engine follows it. */
@@ -60,7 +69,7 @@ export interface PullSession {
   /** Tells that the runtime's pull failed: from now on its mirror refuses the image. Rejects when the engine is gone. */
   fallBack(signal: AbortSignal): Promise<FallBackResult>;
   /** Tells that the pull is over and asks where its bytes came from. Rejects when the engine is gone. */
-  finish(signal: AbortSignal): Promise<PullSummary>;
+  finish(outcome: FinishedPull, signal: AbortSignal): Promise<PullSummary>;
   /** Ends the session, whatever its state. Idempotent. */
   close(): void;
 }

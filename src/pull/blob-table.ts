@@ -11,6 +11,8 @@ export interface BlobTableOptions {
   readonly native: Native;
   readonly blockBytes: number;
   readonly fetcher: BlobFetcher;
+  /** A blob's SHA-256 was wrong. */
+  readonly onMismatch: (digest: string) => void;
 }
 
 /** A blob held in the table. `release` exactly once. */
@@ -72,7 +74,7 @@ export class BlobTable {
         `${digest}: one manifest tells ${known.blob.layout.size} bytes, another one ${size}`,
       );
     }
-    const { store, native, blockBytes, fetcher } = this.#options;
+    const { store, native, blockBytes, fetcher, onMismatch } = this.#options;
     const layout = new PieceLayout(size, blockBytes);
     const blob: Blob = new Blob({
       digest,
@@ -80,7 +82,10 @@ export class BlobTable {
       store,
       native,
       onDemand: () => fetcher.poke(),
-      onSpoiled: () => fetcher.spoiled(blob),
+      onSpoiled: () => {
+        onMismatch(digest);
+        fetcher.spoiled(blob);
+      },
     });
     const entry: Entry = { blob, leases: 0, sources: new Map() };
     this.#entries.set(digest, entry);

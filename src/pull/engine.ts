@@ -12,12 +12,13 @@ import { BlobTable } from './blob-table.ts';
 import { type CheckOptions, checkImage } from './check.ts';
 import { Fetching } from './fetching.ts';
 import type { ImageContents } from './image.ts';
+import { type BytesBySource, type PullObserver, type PullOutcome, unobserved } from './observer.ts';
 import { OriginFetch } from './origin-fetch.ts';
 import type { Policy } from './policy.ts';
 import { layersAhead } from './prefetch.ts';
 import { readBlob } from './reader.ts';
 import { asPullError, Session } from './session.ts';
-import { type BytesBySource, createSource, type Source } from './source.ts';
+import { createSource, type Source } from './source.ts';
 import { type ManifestAnswer, type MirrorBackend, type OpenBlob, PullError, type Requester } from './types.ts';
 
 export interface PullEngineOptions {
@@ -34,6 +35,8 @@ export interface PullEngineOptions {
   readonly authorizationTTL?: number;
   /** The other nodes; absent where there are none. */
   readonly swarm?: Swarm;
+  /** Hears of every pull; nobody does by default. */
+  readonly observer?: PullObserver;
   /** Milliseconds; for tests. */
   readonly now?: () => number;
 }
@@ -42,6 +45,8 @@ export interface PullEngineOptions {
 export interface PullRequest {
   readonly image: string;
   readonly auth: AuthConfig;
+  /** Absent when the request named no sandbox. */
+  readonly pod?: { readonly namespace: string; readonly name: string };
 }
 
 export type OpenResult =
@@ -62,8 +67,8 @@ export interface AcceptedPull {
   /** From now on the mirror refuses this image to the runtime. `served`: its requests answered with content so far. */
   fallBack(): { readonly served: number; readonly cause: string };
   summary(): PullSummary;
-  /** Ends prefetching and forgets the credentials. */
-  close(): void;
+  /** Ends prefetching and forgets the credentials. Without an outcome the pull counts as cancelled. */
+  close(outcome?: PullOutcome): void;
 }
 
 /** Composes registry, store and mirror: sessions open and close, the mirror's requests find their session and their bytes. */
@@ -72,6 +77,7 @@ export class PullEngine implements MirrorBackend {
   readonly #blobs: BlobTable;
   readonly #sessions = new Map<string, Set<Session>>();
   readonly #check: CheckOptions;
+  readonly #observer: PullObserver;
 
   constructor(options: PullEngineOptions) {
     this.#options = options;
@@ -88,7 +94,8 @@ export class PullEngine implements MirrorBackend {
       log: options.log,
       now: options.now ?? Date.now,
     });
-    this.#blobs = new BlobTable({ ...options, fetcher });
+    this.#observer = options.observer ?? unobserved;
+    this.#blobs = new BlobTable({ ...options, fetcher, onMismatch: (digest) => this.#observer.mismatched(digest) });
   }
 
   /** Never throws: what Shoal can't accelerate it declines, with the reason, and the runtime pulls by itself. */
@@ -103,6 +110,11 @@ export class PullEngine implements MirrorBackend {
         ...question,
         rule: decision.rule,
         resolve: (signal) => checkImage(this.#check, question, signal),
+        trace: this.#observer.opened({
+          image: request.image,
+          rule: decision.rule,
+          ...(request.pod && { pod: request.pod }),
+        }),
       });
       return { kind: 'accepted', rule: decision.rule, pull: this.#start(session) };
     } catch (error) {
@@ -139,7 +151,8 @@ export class PullEngine implements MirrorBackend {
     const { session, credentials } = this.#access(requester);
     if (session === undefined) {
       const size = await this.#blobSize(requester, digest, credentials, signal);
-      return this.#openBlob(digest, size, { source: createSource(requester, credentials), rank: 0 });
+      const source = createSource(requester, credentials, this.#observer.direct);
+      return this.#openBlob(digest, size, { source, rank: 0 });
     }
     const contents = await untilAborted(session.image, signal);
     const size = contents.sizes.get(digest) ?? (await this.#blobSize(requester, digest, credentials, signal));
@@ -194,6 +207,7 @@ export class PullEngine implements MirrorBackend {
       size,
       async *read(start, end, signal) {
         const lease = blobs.acquire(digest, size, source, rank);
+        source.trace.requested(digest, size, lease.blob.layout.count);
         try {
           yield* readBlob(lease.blob, source, start, end, signal);
         } catch (error) {
@@ -218,7 +232,8 @@ export class PullEngine implements MirrorBackend {
         peers: session.source.peers.size,
         rule: session.rule,
       }),
-      close: () => {
+      close: (outcome = { result: 'cancelled' }) => {
+        session.source.trace.ended(outcome);
         session.close();
         sessions.delete(session);
         if (sessions.size === 0) this.#sessions.delete(name);

@@ -5,7 +5,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Blob } from './blob.ts';
 import { PieceAssembler } from './piece-assembler.ts';
 import type { Run } from './piece-table.ts';
-import type { Source } from './source.ts';
+import { countPiece, type Source } from './source.ts';
 import { PullError } from './types.ts';
 
 export interface OriginFetchOptions {
@@ -55,7 +55,8 @@ export class OriginFetch {
       native,
       signal,
       onPiece: (index, piece) => {
-        source.bytes.origin += piece.bytes.length;
+        const bytes = piece.bytes.length;
+        countPiece(source, { digest: blob.digest, index, bytes, source: 'origin', from: source.registry });
         blob.arrived(index, source);
         onPiece?.(index, piece.crc32c);
         // Those who waited pin the piece in the next microtasks; released any earlier it might be evicted before.

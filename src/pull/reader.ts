@@ -1,6 +1,6 @@
 import type { PinnedPiece } from '../store/types.ts';
 import type { Blob, Interest } from './blob.ts';
-import { countTier, type Source } from './source.ts';
+import { countPiece, type Source } from './source.ts';
 import type { BlobChunk } from './types.ts';
 
 /** Pieces that a reader holds or asks for at once: one on its way out, one read from the disk meanwhile. */
@@ -66,10 +66,14 @@ export async function* readBlob(
       ahead.shift();
       blob.handOut(index, piece);
       blob.advance(interest, index + 1);
-      if (blob.fetchedFor[index] !== source) countTier(source, piece.tier, piece.bytes.length);
+      if (blob.fetchedFor[index] !== source) {
+        countPiece(source, { digest: blob.digest, index, bytes: piece.bytes.length, source: piece.tier });
+      }
       const offset = layout.startOf(index);
+      const bytes = piece.bytes.subarray(Math.max(start - offset, 0), end - offset);
+      source.trace.delivered(blob.digest, bytes.length);
       yield {
-        bytes: piece.bytes.subarray(Math.max(start - offset, 0), end - offset),
+        bytes,
         release: () => piece.release(),
       };
     }

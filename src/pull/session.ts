@@ -1,6 +1,7 @@
 import type { Credentials, ImageReference, Manifest } from '../registry/types.ts';
 import { RegistryError } from '../registry/types.ts';
 import type { ImageContents } from './image.ts';
+import type { PullTrace } from './observer.ts';
 import { createSource, type Source } from './source.ts';
 import { PullError } from './types.ts';
 
@@ -12,6 +13,7 @@ export interface SessionOptions {
   readonly rule: string;
   /** Asks the registry for the image, with these credentials. */
   readonly resolve: (signal: AbortSignal) => Promise<ImageContents>;
+  readonly trace: PullTrace;
 }
 
 /**
@@ -38,10 +40,11 @@ export class Session {
     this.reference = options.reference;
     this.credentialsKey = options.credentialsKey;
     this.rule = options.rule;
-    this.source = createSource(options.reference, options.credentials);
+    this.source = createSource(options.reference, options.credentials, options.trace);
     this.#image = options.resolve(this.#abort.signal).then(
       (contents) => {
         this.#contents = contents;
+        options.trace.manifest(contents.layers);
         return contents;
       },
       (error: unknown) => {
@@ -92,11 +95,13 @@ export class Session {
   /** The last thing that went wrong, for the log line of a pull that failed. */
   noteFailure(cause: string): void {
     this.#cause = cause;
+    this.source.trace.failed(cause);
   }
 
   /** From now on the mirror refuses the image to the runtime. */
   fallBack(): { readonly served: number; readonly cause: string } {
     this.#fallenBack = true;
+    this.source.trace.fellBack();
     return { served: this.#served, cause: this.#cause };
   }
 

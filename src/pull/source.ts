@@ -1,14 +1,6 @@
 import type { Credentials, Repository } from '../registry/types.ts';
-import type { Tier } from '../store/types.ts';
 import { DeliveryOrder } from './delivery-order.ts';
-
-/** Where a pull's bytes came from. Bytes. */
-export interface BytesBySource {
-  memory: number;
-  disk: number;
-  peer: number;
-  origin: number;
-}
+import { type BytesBySource, noBytes, type ObservedPiece, type PullTrace } from './observer.ts';
 
 /** Somebody's right to fetch from a repository, and the account of what was fetched in their name. */
 export interface Source extends Repository {
@@ -18,20 +10,25 @@ export interface Source extends Repository {
   readonly bytes: BytesBySource;
   /** Ids of the nodes that gave pieces. */
   readonly peers: Set<string>;
+  /** Hears of what comes in its name. */
+  readonly trace: PullTrace;
 }
 
-export function createSource(repository: Repository, credentials: Credentials): Source {
+export function createSource(repository: Repository, credentials: Credentials, trace: PullTrace): Source {
   return {
     registry: repository.registry,
     repository: repository.repository,
     credentials,
     order: new DeliveryOrder(),
-    bytes: { memory: 0, disk: 0, peer: 0, origin: 0 },
+    bytes: noBytes(),
     peers: new Set(),
+    trace,
   };
 }
 
-/** Books bytes that a reader got from a tier. */
-export function countTier(source: Source, tier: Tier, length: number): void {
-  source.bytes[tier] += length;
+/** Books a piece on the account of the pull that it came for. */
+export function countPiece(source: Source, piece: ObservedPiece): void {
+  source.bytes[piece.source] += piece.bytes;
+  if (piece.source !== 'origin' && piece.from !== undefined) source.peers.add(piece.from);
+  source.trace.piece(piece);
 }

@@ -3,7 +3,7 @@ import type { Destination, PieceMemory, Swarm } from '../swarm/types.ts';
 import type { Blob } from './blob.ts';
 import type { BlobFetcher } from './fetching.ts';
 import type { OriginFetch } from './origin-fetch.ts';
-import type { Source } from './source.ts';
+import { countPiece, type Source } from './source.ts';
 
 /**
  * A reader that waits while nothing of its blob is on its way here, and nothing has come, for so long: the swarm has forgotten
@@ -151,8 +151,8 @@ export class SwarmFetcher implements BlobFetcher {
           const pinned = writer.commit(crc32c);
           const source = sourceOf(blob);
           if (source !== undefined) {
-            source.bytes.peer += pinned.bytes.length;
-            source.peers.add(from);
+            const bytes = pinned.bytes.length;
+            countPiece(source, { digest: blob.digest, index: piece, bytes, source: 'peer', from });
           }
           state.heardAt = this.#options.now();
           blob.arrived(piece, source);

@@ -102,6 +102,7 @@ function acceptingSessions(refuse: () => void): PullSessions {
           memoryBytes: 0,
           diskBytes: 0,
           peerBytes: 0,
+          mirrorBytes: 0,
           originBytes: 1,
           rule: 'test rule',
         }),

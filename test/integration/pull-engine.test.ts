@@ -231,7 +231,7 @@ describe('a warm pull', () => {
     expect((await pullBlob(layer)).equals(layer)).toBe(true);
     expect(client.fetches.length).toBe(asked);
     expect(client.manifestRequests).toBe(manifests + 1);
-    expect(warm.summary().bytes).toEqual({ origin: 0, memory: layer.length, disk: 0, peer: 0 });
+    expect(warm.summary().bytes).toEqual({ origin: 0, memory: layer.length, disk: 0, peer: 0, mirror: 0 });
     warm.close();
   });
 
