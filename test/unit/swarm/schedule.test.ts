@@ -354,3 +354,70 @@ describe('change', () => {
     );
   });
 });
+
+describe('readers of parts, and several at once', () => {
+  test('have fetched what they will read, and no more until somebody wants it', () => {
+    const driver = new Driver();
+    driver.schedule.add({ blob, pieces: 10, pieceBytes, source: 'registry.example/app', end: 3 });
+    expect(driver.pieces('want').sort()).toEqual([0, 1, 2]);
+    driver.schedule.reach(blob, 5);
+    expect(driver.pieces('want').sort()).toEqual([3, 4]);
+    driver.schedule.reach(blob, 4);
+    expect(driver.pieces('want')).toEqual([]);
+  });
+
+  test('get a piece that they wait for, wherever it lies', () => {
+    const driver = new Driver();
+    driver.schedule.add({ blob, pieces: 10, pieceBytes, source: 'registry.example/app', end: 1 });
+    driver.said.splice(0);
+    driver.schedule.await(blob, 8);
+    expect(driver.said).toMatchObject([{ kind: 'want', piece: 8, urgent: true }]);
+  });
+
+  test('that begin anew get what was dropped behind the one before', () => {
+    const driver = new Driver();
+    driver.add(4, [0, 1, 2, 3]);
+    driver.schedule.readerAt(blob, 3);
+    driver.schedule.evicted(blob, 0);
+    driver.schedule.evicted(blob, 1);
+    expect(driver.pieces('want')).toEqual([]);
+    driver.schedule.readerAt(blob, 0);
+    expect(driver.pieces('want').sort()).toEqual([0, 1]);
+  });
+
+  test('each have their next piece asked of a second peer when it is slow', () => {
+    const driver = new Driver({ downloads: 4 });
+    driver.add(10);
+    driver.schedule.await(blob, 2);
+    driver.schedule.await(blob, 7);
+    driver.take(2, 'p', 'q');
+    driver.take(7, 'p', 'q');
+    expect(driver.actions()).toEqual(['download 2 from p', 'download 7 from p']);
+    driver.advance(300);
+    expect(driver.actions()).toEqual(['download 2 from q', 'download 7 from q']);
+  });
+});
+
+describe('what the driver learns', () => {
+  test('of the origin decides how many leases are asked for', () => {
+    const driver = new Driver({ leases: 1 });
+    driver.schedule.leases = 0;
+    driver.add(3);
+    const leases = () => driver.said.splice(0).flatMap((message) => (message.kind === 'want' ? [message.lease] : []));
+    expect(leases()).toEqual([false, false, false]);
+    driver.schedule.leases = 2;
+    expect(leases()).toEqual([true, true]);
+  });
+
+  test('of a piece that came by another way ends what is under way for it, and is told to others', () => {
+    const driver = new Driver();
+    driver.add(2);
+    driver.take(0, 'p');
+    driver.said.splice(0);
+    driver.schedule.obtained(blob, 0, 9);
+    expect(driver.actions()).toContain('abort 0 from p');
+    expect(driver.said).toContainEqual({ kind: 'have', blob, piece: 0, crc32c: 9, verified: false });
+    driver.schedule.obtained(`sha256:${'c'.repeat(64)}`, 5, 9);
+    expect(driver.said.at(-1)).toMatchObject({ kind: 'have', piece: 5 });
+  });
+});
