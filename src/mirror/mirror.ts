@@ -88,7 +88,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     });
     response.once('close', () => {
       active.delete(socket);
-      abort.abort(new PullError('unavailable', 'the client is gone'));
+      abort.abort(new PullError('gone', 'the client is gone'));
       if (closing) endWithFin(socket);
     });
     void handle(request, response, abort);
@@ -125,7 +125,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     async close() {
       closing = true;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const abort of active.values()) abort.abort(new PullError('unavailable', 'the agent stops'));
+      for (const abort of active.values()) abort.abort(new PullError('gone', 'the agent stops'));
       const deadline = setTimeout(() => server.closeAllConnections(), closeSeconds * 1000);
       await closed;
       clearTimeout(deadline);

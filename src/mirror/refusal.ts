@@ -54,6 +54,7 @@ export function refusalOf(error: unknown, kind: 'manifest' | 'blob' | 'version')
     unauthorized: () => new Refusal(401, 'UNAUTHORIZED', message, { headers: challenge }),
     unavailable: () => new Refusal(503, 'UNAVAILABLE', message),
     corrupt: () => new Refusal(503, 'UNAVAILABLE', message),
+    gone: () => new Refusal(503, 'UNAVAILABLE', message),
   };
   return answers[error.kind]();
 }

@@ -161,7 +161,7 @@ export class PullEngine implements MirrorBackend {
     return this.#openBlob(digest, size, {
       source: session.source,
       rank: rankOf(contents, digest),
-      onFailure: (cause) => session.noteFailure(cause),
+      onFailure: (error) => session.noteFailure(error),
     });
   }
 
@@ -198,7 +198,7 @@ export class PullEngine implements MirrorBackend {
   #openBlob(
     digest: string,
     size: number,
-    reader: { readonly source: Source; readonly rank: number; readonly onFailure?: (cause: string) => void },
+    reader: { readonly source: Source; readonly rank: number; readonly onFailure?: (error: PullError) => void },
   ): OpenBlob {
     const blobs = this.#blobs;
     const { source, rank, onFailure } = reader;
@@ -207,11 +207,11 @@ export class PullEngine implements MirrorBackend {
       size,
       async *read(start, end, signal) {
         const lease = blobs.acquire(digest, size, source, rank);
-        source.trace.requested(digest, size, lease.blob.layout.count);
+        source.trace.requested(digest, size);
         try {
           yield* readBlob(lease.blob, source, start, end, signal);
         } catch (error) {
-          if (!signal.aborted && error instanceof Error) onFailure?.(error.message);
+          onFailure?.(asPullError(error));
           throw error;
         } finally {
           lease.release();

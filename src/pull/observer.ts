@@ -1,3 +1,5 @@
+import type { PullError } from './types.ts';
+
 /**
  * What the pull room tells of its work while it works. Each call stands for something that a person would want to see later;
  * none may throw or wait, and with `unobserved` none costs more than the call.
@@ -45,14 +47,14 @@ export type PullOutcome =
 export interface PullTrace {
   /** The registry showed the image: its layers in the order of unpacking. */
   manifest(layers: readonly { readonly digest: string; readonly size: number }[]): void;
-  /** The runtime asked for a blob of `size` bytes, cut into `pieces`. */
-  requested(digest: string, size: number, pieces: number): void;
+  /** The runtime asked for a blob of `size` bytes. */
+  requested(digest: string, size: number): void;
   piece(piece: ObservedPiece): void;
   /** Bytes of a blob went to the runtime. */
   delivered(digest: string, bytes: number): void;
-  /** Something went wrong, in words without credentials; the pull may go on all the same. */
-  failed(cause: string): void;
-  /** The runtime's pull failed: it pulls once more without Shoal. */
+  /** Something went wrong; the pull may go on all the same. */
+  failed(error: PullError): void;
+  /** The runtime's pull failed with Shoal in its path: it pulls once more without. */
   fellBack(): void;
   ended(outcome: PullOutcome): void;
 }

@@ -49,7 +49,7 @@ export class Session {
       },
       (error: unknown) => {
         const refusal = asPullError(error);
-        this.noteFailure(refusal.message);
+        this.noteFailure(refusal);
         throw refusal;
       },
     );
@@ -93,20 +93,21 @@ export class Session {
   }
 
   /** The last thing that went wrong, for the log line of a pull that failed. */
-  noteFailure(cause: string): void {
-    this.#cause = cause;
-    this.source.trace.failed(cause);
+  noteFailure(error: PullError): void {
+    if (error.kind === 'gone') return;
+    this.#cause = error.message;
+    this.source.trace.failed(error);
   }
 
   /** From now on the mirror refuses the image to the runtime. */
   fallBack(): { readonly served: number; readonly cause: string } {
     this.#fallenBack = true;
-    this.source.trace.fellBack();
+    if (this.#served > 0) this.source.trace.fellBack();
     return { served: this.#served, cause: this.#cause };
   }
 
   close(): void {
-    this.#abort.abort(new PullError('unavailable', 'the pull has ended'));
+    this.#abort.abort(new PullError('gone', 'the pull has ended'));
   }
 }
 

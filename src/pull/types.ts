@@ -62,7 +62,9 @@ export type PullErrorKind =
   /** Nothing to be had within the bound, registry down, out of memory: 503, and the runtime goes to the origin. */
   | 'unavailable'
   /** The registry's bytes are not what their digest says. 503. */
-  | 'corrupt';
+  | 'corrupt'
+  /** Nobody waits for the answer any more. */
+  | 'gone';
 
 /** Why the mirror can't answer with content. The message names the cause; it carries no credential. */
 export class PullError extends Error {

@@ -38,10 +38,10 @@ class Notes implements PullObserver {
   #trace(name: string): PullTrace {
     return {
       manifest: (layers) => this.events.push(`${name} manifest ${layers.map(({ size }) => size)}`),
-      requested: (_digest, size, pieces) => this.events.push(`${name} requested ${size} in ${pieces}`),
+      requested: (_digest, size) => this.events.push(`${name} requested ${size}`),
       piece: (piece) => this.pieces.push(piece),
       delivered: (digest, bytes) => this.delivered.set(digest, (this.delivered.get(digest) ?? 0) + bytes),
-      failed: (cause) => this.events.push(`${name} failed: ${cause}`),
+      failed: ({ kind }) => this.events.push(`${name} failed: ${kind}`),
       fellBack: () => this.events.push(`${name} fell back`),
       ended: (outcome) => this.events.push(`${name} ended ${outcome.result}`),
     };
@@ -96,11 +96,7 @@ describe('the observer of the pull room', () => {
     expect(notes.pulls).toEqual([
       { image: 'reg.test/app:v1', rule: 'registries.include: *', pod: { namespace: 'shop', name: 'cart-0' } },
     ]);
-    expect(notes.events).toEqual([
-      `pull manifest ${layer.length}`,
-      `pull requested ${layer.length} in 12`,
-      'pull ended ok',
-    ]);
+    expect(notes.events).toEqual([`pull manifest ${layer.length}`, `pull requested ${layer.length}`, 'pull ended ok']);
     expect(notes.pieces.map(({ index }) => index).sort((a, b) => a - b)).toEqual([...Array(12).keys()]);
     expect(notes.pieces.every(({ source, from }) => source === 'origin' && from === 'reg.test')).toBe(true);
     expect(notes.pieces.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(layer.length);
@@ -117,15 +113,23 @@ describe('the observer of the pull room', () => {
       ...['memory', 'memory', 'memory', 'memory'],
     ]);
     expect(notes.pulls).toEqual([]);
-    expect(notes.events).toEqual(Array(2).fill(`direct requested ${layer.length} in 4`));
+    expect(notes.events).toEqual(Array(2).fill(`direct requested ${layer.length}`));
   });
 
   it('hears what went wrong, and of a pull whose stream just ended', async () => {
     client.add('v1', imageOf([randomBytes(MiB)]));
     const pull = open();
     await expect(read(randomBytes(5))).rejects.toThrow();
-    expect(pull.fallBack()).toMatchObject({ served: 0 });
+    await engine.manifest(runtime, 'v1', 'GET', never);
+    expect(pull.fallBack()).toMatchObject({ served: 1 });
     pull.close();
     expect(notes.events.slice(1)).toEqual(['pull fell back', 'pull ended cancelled']);
+  });
+
+  it('does not hear of a fall back where the runtime never came to the mirror', () => {
+    const pull = open();
+    pull.fallBack();
+    pull.close({ result: 'failed', error: 'no such image' });
+    expect(notes.events).toEqual(['pull ended failed']);
   });
 });
