@@ -166,9 +166,12 @@ async function fetches(scope: Scope, sender: Sender, certificates?: PeerCertific
   });
   scope.defer(() => store.close());
   return {
-    bytes: (connection, key) => unchecked.fetch({ peer, key, crc32c: 0, destination: destination(connection) }),
-    checked: (connection, key) =>
-      checked.fetch({ peer, key, crc32c: checksum(key), destination: destination(connection) }),
+    async bytes(connection, key) {
+      await unchecked.fetch({ peer, key, crc32c: 0, destination: destination(connection) });
+    },
+    async checked(connection, key) {
+      await checked.fetch({ peer, key, crc32c: checksum(key), destination: destination(connection) });
+    },
     async stored(_connection, key) {
       const writer = await store.reserve(key, pieceSize);
       await checked.fetch({ peer, key, crc32c: checksum(key), destination: writer.buffer });

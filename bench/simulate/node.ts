@@ -159,7 +159,7 @@ export class SimulatedNode implements ScheduleOutput {
       this.#uploaded(transfer);
       if (this.zone !== requester.zone) model.crossZoneBytes += model.scenario.image.pieceBytes;
       requester.#store(blob, piece);
-      requester.#schedule.downloaded(blob, piece, id);
+      requester.#schedule.downloaded(blob, piece, id, 0);
     });
     transfer.uploader = this;
     this.#uploading.set(transfer, requester);

@@ -110,7 +110,8 @@ export class SwarmFetcher implements BlobFetcher {
       source: `${source.registry}/${source.repository}`,
       end,
     };
-    this.#options.swarm.add(target, this.#destination(blob, state), this.#held(blob));
+    const hint = { source: target.source, bytes: layout.size };
+    this.#options.swarm.add(target, { hint, ...this.#transfers(blob, state) }, this.#held(blob));
     return true;
   }
 
@@ -120,7 +121,7 @@ export class SwarmFetcher implements BlobFetcher {
     }
   }
 
-  #destination(blob: Blob, state: State): Destination {
+  #transfers(blob: Blob, state: State): Pick<Destination, 'reserve' | 'fetch'> {
     return {
       reserve: (piece, from, signal) => this.#reserve(blob, state, { piece, from, signal }),
       fetch: (piece, onFirstByte, signal) => this.#fetch(blob, state, { piece, onFirstByte, signal }),

@@ -10,11 +10,19 @@ import type { Destination } from './types.ts';
 export interface DriverOptions {
   readonly limits: ScheduleLimits;
   readonly client: Pick<PieceClient, 'fetch'>;
+  /** The peers are mirrors that fetch what they don't have: they are told from where. */
+  readonly hints: boolean;
   /** To the shard of the message's blob and piece. */
   readonly say: (message: AgentMessage) => void;
   /** A connection to the peer failed. */
   readonly unreachable: (peer: string) => void;
   readonly clock: Clock;
+}
+
+interface PeerPiece {
+  readonly blob: string;
+  readonly piece: number;
+  readonly peer: Peer;
 }
 
 interface Bringing {
@@ -111,13 +119,13 @@ export class Driver implements ScheduleOutput {
     if (!this.#closed) this.#options.say(message);
   }
 
-  download(blob: string, piece: number, peer: Peer, crc32c: number): void {
+  download(blob: string, piece: number, peer: Peer, crc32c: number | undefined): void {
     const bringing = this.#blobs.get(blob);
     if (bringing === undefined) return;
     const abort = begin(bringing, piece, peer.id);
     void this.#download(bringing.destination, { blob, piece, peer, crc32c }, abort.signal)
       .then(
-        () => () => this.#schedule.downloaded(blob, piece, peer.id),
+        (actual) => () => this.#schedule.downloaded(blob, piece, peer.id, actual),
         (error: unknown) => () => this.#downloadFailed({ blob, piece, peer }, error, abort.signal),
       )
       .then((report) => {
@@ -150,26 +158,24 @@ export class Driver implements ScheduleOutput {
 
   async #download(
     destination: Destination,
-    what: { readonly blob: string; readonly piece: number; readonly peer: Peer; readonly crc32c: number },
+    what: PeerPiece & { readonly crc32c: number | undefined },
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<number> {
     const { blob, piece, peer, crc32c } = what;
+    const { client, hints } = this.#options;
     const memory = await destination.reserve(piece, peer.id, signal);
     try {
-      const key = { digest: blob, index: piece };
-      await this.#options.client.fetch({ peer, key, crc32c, destination: memory.buffer, signal });
+      const request = { peer, key: { digest: blob, index: piece }, crc32c, destination: memory.buffer, signal };
+      const actual = await client.fetch(hints ? { ...request, hint: destination.hint } : request);
+      memory.commit(actual);
+      return actual;
     } catch (error) {
       memory.abort();
       throw error;
     }
-    memory.commit(crc32c);
   }
 
-  #downloadFailed(
-    { blob, piece, peer }: { readonly blob: string; readonly piece: number; readonly peer: Peer },
-    error: unknown,
-    signal: AbortSignal,
-  ): void {
+  #downloadFailed({ blob, piece, peer }: PeerPiece, error: unknown, signal: AbortSignal): void {
     if (signal.aborted) return;
     // What is no transfer's failure is this node's own: it has no memory to receive into. Like a busy peer, that passes.
     if (!(error instanceof TransferError) || error.kind === 'busy') {

@@ -105,7 +105,8 @@ export interface Take {
   readonly kind: 'take';
   readonly blob: string;
   readonly piece: number;
-  readonly crc32c: number;
+  /** Undefined from a directory that does not know the bytes: mirrors alone (`mirror-directory.ts`). Never on the wire. */
+  readonly crc32c: number | undefined;
   /** One to four. */
   readonly peers: readonly Peer[];
 }

@@ -31,6 +31,8 @@ export interface PeerSwarmOptions {
   readonly store: Holdings & { readonly readAheadBytes: number };
   /** Opens the way to the shards; it may call the listener from then on. */
   readonly connect: (listener: DirectoryListener) => Directories;
+  /** The peers are mirrors that fetch what they don't have: they are told from where. */
+  readonly hints?: boolean;
   /** A connection to the peer failed. */
   readonly unreachable: (peer: string) => void;
   readonly clock: Clock;
@@ -44,10 +46,11 @@ export class PeerSwarm implements Swarm {
   #wasUsable = false;
   #closed = false;
 
-  constructor({ client, store, connect, unreachable, clock }: PeerSwarmOptions) {
+  constructor({ client, store, connect, hints = false, unreachable, clock }: PeerSwarmOptions) {
     this.#driver = new Driver({
       limits: { ...defaultScheduleLimits, windowBytes: store.readAheadBytes },
       client,
+      hints,
       say: (message) => this.#directories.say(message),
       unreachable,
       clock,

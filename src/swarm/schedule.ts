@@ -28,7 +28,7 @@ export interface ScheduleOutput {
   /** To the shard of the message's blob and piece. */
   say(message: AgentMessage): void;
   /** Get the piece from the peer; then `downloaded`, `busy` or `failed`. */
-  download(blob: string, piece: number, peer: Peer, crc32c: number): void;
+  download(blob: string, piece: number, peer: Peer, crc32c: number | undefined): void;
   /** Get the piece from the origin; then `fetched` or `fetchFailed`. */
   fetch(blob: string, piece: number): void;
   /** The download is no longer needed: another source was faster, or nobody wants the blob. */
@@ -193,14 +193,14 @@ export class Schedule {
     this.#pump();
   }
 
-  downloaded(blob: string, piece: number, peer: string): void {
+  downloaded(blob: string, piece: number, peer: string, crc32c: number): void {
     this.#suspects.succeeded(peer);
     const request = this.#find(blob, piece);
     if (request?.phase !== 'downloading') return;
     const duration = this.#options.now() - request.since;
     this.#usual = this.#usual === 0 ? duration : this.#usual * 0.9 + duration * 0.1;
     for (const source of request.sources) if (source !== peer) this.#options.output.abort(blob, piece, source);
-    this.#arrived(request, request.crc32c);
+    this.#arrived(request, crc32c);
   }
 
   /** The piece came from the origin. Its CRC32C becomes the swarm's. */

@@ -27,7 +27,8 @@ export class Request {
   urgent = false;
   /** A shard has named peers that have it. */
   available = false;
-  crc32c = 0;
+  /** What the shard said of the bytes; undefined when nobody says anything. */
+  crc32c: number | undefined;
   /** Named by the shard and not tried yet. */
   untried: Peer[] = [];
   /** Being downloaded from; two when hedged. */

@@ -5,9 +5,9 @@ import type { PeerCertificates } from '../tls/certificates.ts';
 import type { Connection } from './connection.ts';
 import { dial } from './dial.ts';
 import { PeerConnections } from './peer-connections.ts';
-import { formatChecksum, largestPiece, piecePath } from './protocol.ts';
+import { formatChecksum, largestPiece, pieceTarget } from './protocol.ts';
 import { TokenBucket } from './token-bucket.ts';
-import { type PieceKey, TransferError, type TransferFailure } from './types.ts';
+import { type OriginHint, type PieceKey, TransferError, type TransferFailure } from './types.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface PieceClientOptions {
@@ -31,8 +31,10 @@ export interface PieceClientOptions {
 export interface PieceRequest {
   readonly peer: Peer;
   readonly key: PieceKey;
-  /** What the directory says, not the peer. */
-  readonly crc32c: number;
+  /** What the directory says, not the peer. Undefined: there is nobody to say it, the whole blob's SHA-256 has to do. */
+  readonly crc32c: number | undefined;
+  /** For a mirror, which may have to fetch the piece. */
+  readonly hint?: OriginHint;
   /** Memory for exactly the piece: the store's. Nothing is written to it once `fetch` has ended. */
   readonly destination: Buffer;
   readonly signal?: AbortSignal;
@@ -48,10 +50,10 @@ export interface PieceClientStat {
 
 export interface PieceClient {
   /**
-   * Gets a piece from a peer into memory and checks its CRC32C. Rejects with a `TransferError` that says what the peer did, or
-   * with the signal's reason.
+   * Gets a piece from a peer into memory, checks its CRC32C, and resolves with it. Rejects with a `TransferError` that says what
+   * the peer did, or with the signal's reason.
    */
-  fetch(request: PieceRequest): Promise<void>;
+  fetch(request: PieceRequest): Promise<number>;
   stat(): PieceClientStat;
   /** Ends everything; open fetches reject. */
   close(): void;
@@ -81,7 +83,7 @@ class Client implements PieceClient {
     if (rate !== undefined) this.#bucket = new TokenBucket({ rate, burst: rate, now: () => performance.now() });
   }
 
-  async fetch(request: PieceRequest): Promise<void> {
+  async fetch(request: PieceRequest): Promise<number> {
     const { destination, signal } = request;
     if (destination.length === 0 || destination.length > largestPiece) {
       throw new RangeError(`a piece of ${destination.length} bytes: pieces have 1 to ${largestPiece}`);
@@ -89,10 +91,11 @@ class Client implements PieceClient {
     signal?.throwIfAborted();
     let taken = await this.#takeTokens(destination.length, signal);
     try {
-      await this.#fromPeer(request);
+      const crc32c = await this.#fromPeer(request);
       taken = 0;
       this.#pieces += 1;
       this.#bytes += destination.length;
+      return crc32c;
     } catch (error) {
       if (error instanceof TransferError) {
         this.#failures[error.kind] += 1;
@@ -138,27 +141,27 @@ class Client implements PieceClient {
     return bytes;
   }
 
-  async #fromPeer(request: PieceRequest): Promise<void> {
+  async #fromPeer(request: PieceRequest): Promise<number> {
     const { peer, signal } = request;
     this.#closing.signal.throwIfAborted();
     const name = `${peer.id} ${peer.address}`;
     const connections = this.#connectionsTo(name, peer);
     try {
-      await connections.run((connection) => this.#get(connection, request), signal);
+      return await connections.run((connection) => this.#get(connection, request), signal);
     } finally {
       this.#forgetUnused(name, connections);
     }
   }
 
-  async #get(connection: Connection, request: PieceRequest): Promise<void> {
-    const { peer, key, crc32c, destination, signal } = request;
+  async #get(connection: Connection, request: PieceRequest): Promise<number> {
+    const { peer, crc32c, destination, signal } = request;
     const { native, transferTimeout } = this.#options;
-    const actual = await connection.get(piecePath(key), destination, {
+    const actual = await connection.get(pieceTarget(request), destination, {
       checksum: native.crc32c,
       transferTimeout,
       signal,
     });
-    if (actual === crc32c) return;
+    if (crc32c === undefined || actual === crc32c) return actual;
     connection.close();
     const checksums = `${formatChecksum(actual)} instead of ${formatChecksum(crc32c)}`;
     throw new TransferError('corrupt', `${peer.address}: bytes with the CRC32C ${checksums}`);

@@ -52,7 +52,7 @@ export class PeerConnections {
    * Has `request` done over a connection, when one is free for it. Rejects with the signal's reason, or when the peer turns
    * out to be unreachable meanwhile.
    */
-  async run(request: (connection: Connection) => Promise<void>, signal?: AbortSignal): Promise<void> {
+  async run<T>(request: (connection: Connection) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { ceiling } = this.#options;
     this.#users += 1;
     try {
@@ -61,7 +61,7 @@ export class PeerConnections {
       try {
         await ceiling.enter(signal);
         try {
-          await this.#exchange(request, signal);
+          return await this.#exchange(request, signal);
         } finally {
           ceiling.leave();
         }
@@ -81,7 +81,7 @@ export class PeerConnections {
   }
 
   /** A connection that the peer closed while it was idle is replaced by a new one, once. */
-  async #exchange(request: (connection: Connection) => Promise<void>, signal?: AbortSignal): Promise<void> {
+  async #exchange<T>(request: (connection: Connection) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const idle = this.#takeIdle();
     if (idle !== undefined) {
       try {
@@ -93,9 +93,9 @@ export class PeerConnections {
     return this.#over(await this.#connect(signal), request);
   }
 
-  async #over(connection: Connection, request: (connection: Connection) => Promise<void>): Promise<void> {
+  async #over<T>(connection: Connection, request: (connection: Connection) => Promise<T>): Promise<T> {
     try {
-      await request(connection);
+      return await request(connection);
     } finally {
       this.#keep(connection);
     }

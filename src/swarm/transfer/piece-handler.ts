@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../../telemetry/log.ts';
-import { busyHeader, checksumHeader, formatChecksum, parsePiecePath } from './protocol.ts';
+import { busyHeader, checksumHeader, formatChecksum, parsePieceTarget } from './protocol.ts';
 import { parseRange } from './range.ts';
 import type { TokenBucket } from './token-bucket.ts';
 import type { PieceProvider, ProvidedPiece } from './types.ts';
@@ -51,15 +51,19 @@ export class PieceHandler {
     if (request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined) {
       return refuse(response, 400);
     }
-    const key = parsePiecePath(request.url ?? '');
-    if (key === undefined) return refuse(response, 404);
+    const target = parsePieceTarget(request.url ?? '');
+    if (target === undefined) return refuse(response, 404);
+    const { key, hint } = target;
+    const gone = new AbortController();
+    response.once('close', () => gone.abort(new Error('the requester is gone')));
+    // Before a slot is taken: the origin may let it wait.
+    if (hint !== undefined) await provider.prepare?.(key, hint, gone.signal);
+    if (gone.signal.aborted) return;
     if (!slots.tryTake()) {
       this.#busy += 1;
       response.setHeader(busyHeader, '1');
       return refuse(response, 503);
     }
-    const gone = new AbortController();
-    response.once('close', () => gone.abort(new Error('the requester is gone')));
     let piece: ProvidedPiece | undefined;
     try {
       piece = await provider.get(key, gone.signal);

@@ -1,4 +1,4 @@
-import type { PieceKey } from './types.ts';
+import type { OriginHint, PieceKey } from './types.ts';
 
 /** What server and client of pieces have to agree on (docs/transfer.md). */
 
@@ -20,16 +20,29 @@ const largestIndex = 2 ** 20 - 1;
 export const slowestRate = 16 * 1024;
 
 const pathPattern = /^\/v1\/blobs\/(sha256:[0-9a-f]{64})\/pieces\/(0|[1-9][0-9]{0,6})$/;
+/** Characters of registries and repositories (src/registry/reference.ts checks the rest), none of which a query escapes. */
+const hintPattern = /^size=([1-9][0-9]{0,14})&from=([a-zA-Z0-9.:[\]_-]{1,262}\/[a-z0-9._/-]{1,255})$/;
 
-export function piecePath({ digest, index }: PieceKey): string {
-  return `/v1/blobs/${digest}/pieces/${index}`;
+export interface PieceTarget {
+  readonly key: PieceKey;
+  /** What a mirror needs to fetch the piece by itself. */
+  readonly hint?: OriginHint;
+}
+
+export function pieceTarget({ key, hint }: PieceTarget): string {
+  const path = `/v1/blobs/${key.digest}/pieces/${key.index}`;
+  return hint === undefined ? path : `${path}?size=${hint.bytes}&from=${hint.source}`;
 }
 
 /** The piece that a request's target names; undefined for every other target. */
-export function parsePiecePath(target: string): PieceKey | undefined {
-  const [, digest, index] = pathPattern.exec(target) ?? [];
-  if (digest === undefined || index === undefined || Number(index) > largestIndex) return undefined;
-  return { digest, index: Number(index) };
+export function parsePieceTarget(target: string): PieceTarget | undefined {
+  const [path = '', query, ...more] = target.split('?');
+  const [, digest, index] = pathPattern.exec(path) ?? [];
+  if (digest === undefined || index === undefined || Number(index) > largestIndex || more.length > 0) return undefined;
+  const key = { digest, index: Number(index) };
+  if (query === undefined) return { key };
+  const [, bytes, source] = hintPattern.exec(query) ?? [];
+  return source === undefined ? undefined : { key, hint: { source, bytes: Number(bytes) } };
 }
 
 export function formatChecksum(crc32c: number): string {

@@ -1,17 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseAddress } from '../../../src/swarm/transfer/dial.ts';
-import { formatChecksum, parsePiecePath, piecePath } from '../../../src/swarm/transfer/protocol.ts';
+import { formatChecksum, parsePieceTarget, pieceTarget } from '../../../src/swarm/transfer/protocol.ts';
 import { parseRange } from '../../../src/swarm/transfer/range.ts';
 
 const digest = `sha256:${'0123456789abcdef'.repeat(4)}`;
 
 describe("a piece's path", () => {
-  test('names blob and piece and is read back', () => {
-    expect(piecePath({ digest, index: 17 })).toBe(`/v1/blobs/${digest}/pieces/17`);
+  const hint = { source: 'registry.example:5000/team/app', bytes: 12_345 };
+
+  test('names blob and piece, for a mirror the origin too, and is read back', () => {
+    expect(pieceTarget({ key: { digest, index: 17 } })).toBe(`/v1/blobs/${digest}/pieces/17`);
+    expect(pieceTarget({ key: { digest, index: 17 }, hint })).toBe(
+      `/v1/blobs/${digest}/pieces/17?size=12345&from=registry.example:5000/team/app`,
+    );
     fc.assert(
-      fc.property(fc.nat(2 ** 20 - 1), (index) => {
-        expect(parsePiecePath(piecePath({ digest, index }))).toEqual({ digest, index });
+      fc.property(fc.nat(2 ** 20 - 1), fc.boolean(), (index, hinted) => {
+        const target = { key: { digest, index }, ...(hinted && { hint }) };
+        expect(parsePieceTarget(pieceTarget(target))).toEqual(target);
       }),
     );
   });
@@ -23,16 +29,21 @@ describe("a piece's path", () => {
     `/v1/blobs/${digest}/pieces/-1`,
     `/v1/blobs/${digest}/pieces/1048576`,
     `/v1/blobs/${digest}/pieces/1?x`,
+    `/v1/blobs/${digest}/pieces/1?`,
+    `/v1/blobs/${digest}/pieces/1?size=0&from=r/a`,
+    `/v1/blobs/${digest}/pieces/1?size=1&from=r`,
+    `/v1/blobs/${digest}/pieces/1?size=1&from=r/a?size=1&from=r/a`,
+    `/v1/blobs/${digest}/pieces/1?size=1&from=r/A%2F`,
     `/v1/blobs/${digest.toUpperCase()}/pieces/1`,
     `/v1/blobs/sha256:../../etc/pieces/1`,
     `//v1/blobs/${digest}/pieces/1`,
-  ])('is nothing else: %s', (target) => expect(parsePiecePath(target)).toBeUndefined());
+  ])('is nothing else: %s', (target) => expect(parsePieceTarget(target)).toBeUndefined());
 
   test('is what it reads, whatever it is given', () => {
     fc.assert(
-      fc.property(fc.string(), (target) => {
-        const key = parsePiecePath(target);
-        if (key !== undefined) expect(piecePath(key)).toBe(target);
+      fc.property(fc.string(), (text) => {
+        const target = parsePieceTarget(text);
+        if (target !== undefined) expect(pieceTarget(target)).toBe(text);
       }),
     );
   });

@@ -97,7 +97,7 @@ describe('order', () => {
     expect(Math.max(...driver.pieces('want'))).toBeLessThan(10);
     for (let piece = 0; piece < 5; piece += 1) {
       driver.take(piece, 'p');
-      driver.schedule.downloaded(blob, piece, 'p');
+      driver.schedule.downloaded(blob, piece, 'p', 7);
     }
     driver.pieces('want');
     driver.schedule.readerAt(blob, 5);
@@ -178,7 +178,7 @@ describe('peers', () => {
     driver.take(0, 'p');
     driver.take(1, 'q');
     expect(driver.actions()).toEqual(['download 0 from p']);
-    driver.schedule.downloaded(blob, 0, 'p');
+    driver.schedule.downloaded(blob, 0, 'p', 7);
     expect(driver.actions()).toEqual(['download 1 from q']);
   });
 
@@ -189,7 +189,7 @@ describe('peers', () => {
     driver.said.length = 0;
     driver.take(3, 'p');
     expect(driver.pieces('cancel')).toEqual([3]);
-    driver.schedule.downloaded(blob, 0, 'p');
+    driver.schedule.downloaded(blob, 0, 'p', 7);
     expect(driver.pieces('want')).toEqual([3]);
   });
 
@@ -199,7 +199,7 @@ describe('peers', () => {
     for (const piece of [0, 1, 2, 3]) driver.take(piece, 'p', 'q', 'r', 's');
     driver.said.length = 0;
     driver.actions();
-    for (const piece of [0, 1, 2]) driver.schedule.downloaded(blob, piece, 'p');
+    for (const piece of [0, 1, 2]) driver.schedule.downloaded(blob, piece, 'p', 7);
     expect(driver.actions().at(-1)).toBe('download 3 from p');
     expect(driver.pieces('want')).toEqual([]);
   });
@@ -260,7 +260,7 @@ describe('peers', () => {
     driver.actions();
     driver.advance(250);
     expect(driver.actions()).toEqual(['download 0 from fast']);
-    driver.schedule.downloaded(blob, 0, 'fast');
+    driver.schedule.downloaded(blob, 0, 'fast', 7);
     expect(driver.actions()).toEqual(['abort 0 from slow']);
   });
 
@@ -292,7 +292,7 @@ describe('change', () => {
     const driver = new Driver();
     driver.add(2);
     driver.take(1, 'p');
-    driver.schedule.downloaded(blob, 1, 'p');
+    driver.schedule.downloaded(blob, 1, 'p', 7);
     driver.said.length = 0;
     driver.schedule.evicted(blob, 1);
     expect(driver.said).toContainEqual({ kind: 'gone', blob, piece: 1 });
@@ -338,7 +338,7 @@ describe('change', () => {
               if (result === 'ok') arrived.add(Number(piece));
               if (kind === 'fetch' && result === 'ok') driver.schedule.fetched(blob, Number(piece), 7);
               else if (kind === 'fetch') driver.schedule.fetchFailed(blob, Number(piece));
-              else if (result === 'ok') driver.schedule.downloaded(blob, Number(piece), peer);
+              else if (result === 'ok') driver.schedule.downloaded(blob, Number(piece), peer, 7);
               else if (result === 'busy') driver.schedule.busy(blob, Number(piece), peer);
               else driver.failed(Number(piece), peer, result);
             }
