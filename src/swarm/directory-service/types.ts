@@ -1,0 +1,90 @@
+import type { Clock } from '../../clock.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import type { DirectoryStat } from '../directory/directory.ts';
+import type { DirectoryLimits } from '../limits.ts';
+import type { Membership } from '../membership/types.ts';
+import type { AgentMessage, Have, Hello, ShardMessage } from '../messages.ts';
+import type { TransferSecurity } from '../transfer/listen-address.ts';
+
+/** What an agent tells anew while its stream stands. */
+export type HelloUpdate = Partial<Pick<Hello, 'slots' | 'leases'>>;
+
+export interface DirectoryHostOptions {
+  /** How many shards there are follows from it. */
+  readonly membership: Pick<Membership, 'members' | 'reachable' | 'onChange'>;
+  /** Milliseconds without progress after which a decision lapses (`p2p.transferTimeout`). */
+  readonly transferTimeoutMs: number;
+  /** Milliseconds without leases after the directory's members have changed. */
+  readonly settleTimeMs?: number;
+  readonly limits?: DirectoryLimits;
+  readonly clock?: Clock;
+}
+
+/** This node's shard of the directory: the state machine, with its timers. */
+export interface DirectoryHost {
+  /** Somebody attends: over a stream, or this node's own agent. Undefined: the shard is full. */
+  attach(hello: Hello, attendee: Attendee): Attendance | undefined;
+  readonly stat: DirectoryStat;
+  /** Ends every attendance. */
+  close(): void;
+}
+
+/** Where the shard's words to one agent go. Neither method may call back into the host. */
+export interface Attendee {
+  receive(message: ShardMessage): void;
+  /** The shard ends it: another stream of the same id has come, or the shard stops. */
+  ended(reason: 'replaced' | 'stopped'): void;
+}
+
+export interface Attendance {
+  say(message: AgentMessage): void;
+  update(hello: HelloUpdate): void;
+  /** All that the agent held, wanted and had leased is void. */
+  leave(): void;
+}
+
+export interface DirectoryLinksOptions {
+  readonly self: Hello;
+  readonly membership: Membership;
+  readonly security: TransferSecurity;
+  /** This node's own shard: it is spoken to without a network. */
+  readonly local?: DirectoryHost;
+  /** A shard has decided. Called from a turn of its own, never from within `say`. */
+  readonly receive: (message: ShardMessage) => void;
+  /** Shards have changed, or are there again: what `moved` says yes to was not asked of the shard that decides now. */
+  readonly replaced: (moved: (blob: string, piece: number) => boolean) => void;
+  /** Everything that is held now: told to each shard when its link comes up. */
+  readonly holdings: () => Iterable<Omit<Have, 'kind'>>;
+  /** Milliseconds until a shard must have taken the stream (`p2p.connectTimeout`). */
+  readonly connectTimeoutMs: number;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+}
+
+/** Whether anybody decides who takes what from whom, and how much was said. Counts. */
+export interface DirectoryLinksState {
+  /** `all`: every shard is linked; `some`: the others are being dialled; `none`: every node is on its own. */
+  readonly usable: 'all' | 'some' | 'none';
+  readonly shards: number;
+  readonly linked: number;
+  /** Messages to shards, this node's own among them. */
+  readonly sent: number;
+  readonly received: number;
+  /** Said to a shard without a link. Nothing is lost by it: holdings and wants are told anew when the link stands. */
+  readonly dropped: number;
+  /** Links that failed. */
+  readonly failures: number;
+}
+
+/** One agent's links to all shards of the directory. */
+export interface DirectoryLinks {
+  /** To the shard of the message's blob and piece; `spoiled` to all. Never blocks. */
+  say(message: AgentMessage): void;
+  /** Tells every shard, now and from now on. */
+  update(hello: HelloUpdate): void;
+  readonly state: DirectoryLinksState;
+  /** Calls `listener` whenever `usable` has changed. Returns what ends that. */
+  onChange(listener: () => void): () => void;
+  /** Ends all streams: the shards forget this node at once. */
+  close(): Promise<void>;
+}
