@@ -3,6 +3,8 @@ import type { Scope } from './scope.ts';
 
 /** A network namespace with nothing but loopback. */
 export interface NetworkNamespace {
+  /** As `ip -n` and `tc -n` take it. */
+  readonly name: string;
   /** Goes before a command that is to run in it. */
   readonly prefix: Command;
   /**
@@ -22,6 +24,7 @@ export async function createNetworkNamespace(scope: Scope): Promise<NetworkNames
   const inside = (...command: string[]): Promise<string> => run([...prefix, ...command]);
   await inside('ip', 'link', 'set', 'lo', 'up');
   return {
+    name,
     prefix,
     async limit(port, megabits) {
       const current = await inside('tc', 'qdisc', 'show', 'dev', 'lo');
