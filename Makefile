@@ -67,6 +67,10 @@ bench-store: build ## The block device against fio, and the whole store against 
 bench-transfer: build ## One peer to another, plain and with TLS, against iperf3
 	node bench/transfer.ts
 
+.PHONY: bench-swarm
+bench-swarm: build ## Eight nodes that pull at once; ARGS="--zones 2", see bench/swarm.ts
+	node bench/swarm.ts $(ARGS)
+
 .PHONY: simulate
 simulate: setup ## The swarm's directory with up to 10,000 nodes in a modelled network
 	node --max-old-space-size=12288 bench/simulate.ts --plot docs/images/simulate.svg

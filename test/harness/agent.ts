@@ -35,6 +35,10 @@ export interface AgentOptions {
   readonly pathFormSessions?: 'on' | 'off';
   /** Patterns of <registry>/<repository> that are not accelerated. */
   readonly exclude?: readonly string[];
+  /** Peculiarities of registries, by host[:port], as in the configuration. */
+  readonly registryHosts?: Readonly<Record<string, { readonly plainHttp?: boolean }>>;
+  /** Further keys of the section p2p: the swarm's. */
+  readonly p2p?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Put before the command: how a program is run in a network namespace. */
   readonly prefix?: Command;
@@ -77,8 +81,10 @@ export interface Agent {
   enginePeakMemory(): Promise<number>;
   /** Runs another `shoal` command with this agent's configuration. */
   shoal(...args: string[]): Promise<RunResult>;
-  /** Stops it and starts it again: the memory tier is empty then. */
+  /** Stops it, unless it was killed, and starts it again: the memory tier is empty then. */
   restart(): Promise<void>;
+  /** SIGKILL to both processes: nobody is told. */
+  kill(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -106,8 +112,8 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
         ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
         ...(options.pathFormSessions === undefined ? {} : { pathFormSessions: options.pathFormSessions }),
       },
-      registries: { exclude: options.exclude ?? [] },
-      p2p: { v2: { cache: cacheConfig(memoryTier, options.diskTier) } },
+      registries: { exclude: options.exclude ?? [], hosts: options.registryHosts ?? {} },
+      p2p: { ...options.p2p, v2: { cache: cacheConfig(memoryTier, options.diskTier) } },
     }),
   );
   const cri = new CriClient(scope, socket);
@@ -151,6 +157,12 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
     async restart() {
       await stop();
       await begin();
+    },
+    async kill() {
+      // The engine first: it would notice the end of the supervisor, and take its leave.
+      process.kill(await enginePid(), 'SIGKILL');
+      running.kill('SIGKILL');
+      await running.exited;
     },
     stop,
   };

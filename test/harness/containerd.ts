@@ -14,6 +14,8 @@ export interface ContainerdOptions {
   readonly binary?: string;
   /** Put before the command: how a program is run in a network namespace. */
   readonly prefix?: Command;
+  /** URL that stands for every registry, for one that is not on loopback and speaks http. */
+  readonly server?: string;
   /**
    * False: garbage goes only when an image is removed. By default containerd also collects after a hundred changes,
    * which takes a broken download along at a moment that no test can know.
@@ -58,6 +60,10 @@ export async function startContainerd(scope: Scope, options: ContainerdOptions =
   const configFile = path.join(folder, 'config.toml');
   const content = path.join(folder, 'root/io.containerd.content.v1.content');
   await Promise.all([mkdir(certsFolder), mkdir(path.join(folder, 'cni'))]);
+  if (options.server !== undefined) {
+    await mkdir(path.join(certsFolder, '_default'));
+    await writeFile(path.join(certsFolder, '_default/hosts.toml'), `server = ${JSON.stringify(options.server)}\n`);
+  }
   await writeFile(configFile, containerdConfig(version.major, folder, options.collectsByItself ?? true));
   const cri = new CriClient(scope, socket);
 

@@ -75,13 +75,17 @@ export const applicationShares = { text: 0.1, program: 0.2, packed: 0.7 };
 /** An image that is mostly data: models, archives, media. Unpacking it is cheap, so a pull is about moving bytes. */
 export const dataShares = { text: 0.01, program: 0.04, packed: 0.95 };
 
-/** An artifact of one layer of random bytes, for whoever moves bytes without unpacking them. */
-export function opaque(bytes: number): Recipe {
+/** An artifact of random bytes in layers of the same size, for whoever moves bytes without unpacking them. */
+export function opaque(bytes: number, layers = 1): Recipe {
   return {
-    id: `opaque ${bytes}`,
+    id: `opaque ${bytes} ${layers}`,
     async build(layout) {
-      const layer = await layout.addBlob(mediaTypes.layer, new SeededBytes(`opaque ${bytes}`).bytes(bytes));
-      await addArtifact(layout, [layer]);
+      const seed = new SeededBytes(`opaque ${bytes}`);
+      const descriptors: Descriptor[] = [];
+      for (let layer = 0; layer < layers; layer += 1) {
+        descriptors.push(await layout.addBlob(mediaTypes.layer, seed.bytes(Math.round(bytes / layers))));
+      }
+      await addArtifact(layout, descriptors);
     },
   };
 }

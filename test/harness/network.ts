@@ -92,8 +92,7 @@ export async function createNetwork(scope: Scope, options: readonly HostOptions[
   const lost = async (groups: readonly (readonly Host[])[]): Promise<void> => {
     const groupOf = (host: Host): number => groups.findIndex((group) => group.includes(host));
     for (const from of members) {
-      const apart = (to: Member): boolean =>
-        groupOf(from) >= 0 && groupOf(to) >= 0 && groupOf(from) !== groupOf(to);
+      const apart = (to: Member): boolean => groupOf(from) >= 0 && groupOf(to) >= 0 && groupOf(from) !== groupOf(to);
       // A queue without room loses everything.
       const limits = members.map((to) => queue(to.queue, apart(to) ? 0 : queuedPackets));
       await tc(from.namespace, limits);

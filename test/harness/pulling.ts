@@ -79,7 +79,10 @@ async function receive(from: Repository, blob: Descriptor): Promise<void> {
   const hash = createHash('sha256');
   let offset = 0;
   for (let futile = 0; offset < blob.size && futile < futileAttempts; ) {
-    const { received, end } = await from.ask(`blobs/${blob.digest}`, { from: offset, onData: (bytes) => hash.update(bytes) });
+    const { received, end } = await from.ask(`blobs/${blob.digest}`, {
+      from: offset,
+      onData: (bytes) => hash.update(bytes),
+    });
     offset += received;
     futile = received > 0 ? 0 : futile + 1;
     if (end !== 'complete' && end !== 'FIN') throw new Error(`${blob.digest}: ${end} after ${offset} bytes`);

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Agent, createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Host } from './network.ts';
 import type { Scope } from './scope.ts';
 
 /** A request as a rule sees it. */
@@ -12,6 +13,8 @@ export interface RelayRequest {
   readonly range: string | undefined;
   readonly authorization: string | undefined;
   readonly userAgent: string;
+  /** The client's IP address. */
+  readonly client: string;
   /** What the path asks for, when it is a blob or a manifest. */
   readonly kind: 'blob' | 'manifest' | 'other';
   /** The tag or digest at the path's end. */
@@ -51,7 +54,7 @@ export class Relay {
   readonly requests: RelayedRequest[] = [];
   /** Asked for every request; undefined passes it on. */
   rule: Rule | undefined;
-  /** `127.0.0.1:port`, as it stands in image references. */
+  /** `address:port`, as it stands in image references. */
   readonly host: string;
   readonly #waiting = new Set<() => void>();
 
@@ -110,16 +113,25 @@ export class Relay {
   }
 }
 
-/** Starts a relay to `upstream` (`http://host:port`) on a free loopback port. */
-export async function startRelay(scope: Scope, upstream: string): Promise<Relay> {
+/** Starts a relay to `upstream` (`http://host:port`), on a free loopback port unless another machine is to have it. */
+export async function startRelay(
+  scope: Scope,
+  upstream: string,
+  place?: { readonly host: Host; readonly port: number },
+): Promise<Relay> {
   const agent = new Agent({ keepAlive: true });
   let relay: Relay | undefined;
   const server = createServer((incoming, response) => {
     if (relay !== undefined) void serve(relay, agent, upstream, incoming, response);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  relay = new Relay(`127.0.0.1:${(server.address() as AddressInfo).port}`);
+  if (place === undefined) {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+  } else {
+    await place.host.listen(server, place.port);
+  }
+  const address = place?.host.address ?? '127.0.0.1';
+  relay = new Relay(`${address}:${(server.address() as AddressInfo).port}`);
   scope.defer(async () => {
     server.closeAllConnections();
     server.close();
@@ -139,6 +151,7 @@ function parse(incoming: IncomingMessage): RelayRequest {
     range: incoming.headers.range,
     authorization: incoming.headers.authorization,
     userAgent: incoming.headers['user-agent'] ?? '',
+    client: incoming.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '',
     kind: found?.[1] === 'blobs' ? 'blob' : found?.[1] === 'manifests' ? 'manifest' : 'other',
     reference: found?.[2] ?? '',
   };

@@ -1,0 +1,179 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { type Cluster, type ClusterNode, startCluster } from '../test/harness/cluster.ts';
+import { opaque } from '../test/harness/images.ts';
+import { peakMemory } from '../test/harness/process.ts';
+import { startRuntimeStandIn } from '../test/harness/runtime-stand-in.ts';
+import type { Scope } from '../test/harness/scope.ts';
+import { type CpuReading, countCpu } from './harness/cpu.ts';
+import { main } from './harness/main.ts';
+import { GB, MiB, seconds } from './harness/stats.ts';
+
+/**
+ * Nodes that pull one image at the same moment, each behind a link of its own: how often the registry sends it, and how long it
+ * takes, against the time that one link needs for it. Then the same without Shoal. Runtimes are stand-ins that fetch and check like
+ * containerd but unpack nothing: on one machine all nodes share the disk.
+ */
+const { values: flags } = parseArgs({
+  allowNegative: true,
+  options: {
+    nodes: { type: 'string', default: '8' },
+    /** Links, in 10^6 bits a second each way; the registry's is like a node's by default. */
+    rate: { type: 'string', default: '200' },
+    'origin-rate': { type: 'string' },
+    /** MiB of random bytes. */
+    image: { type: 'string', default: '256' },
+    layers: { type: 'string', default: '4' },
+    /** Seconds between the beginnings of two nodes' pulls. */
+    stagger: { type: 'string', default: '0' },
+    /** The nodes are in so many zones, by turns. */
+    zones: { type: 'string', default: '1' },
+    /** The last node's link has a tenth of the rate. */
+    'slow-node': { type: 'boolean', default: false },
+    tls: { type: 'boolean', default: false },
+    /** --no-direct leaves out the pull without Shoal. */
+    direct: { type: 'boolean', default: true },
+    'memory-mib': { type: 'string', default: '512' },
+    'disk-mib': { type: 'string' },
+    json: { type: 'boolean', default: false },
+    /** Arguments for the engines' Node, such as a profiler's. */
+    'node-options': { type: 'string' },
+  },
+});
+
+const nodeCount = Number(flags.nodes);
+const rate = Number(flags.rate);
+const originRate = Number(flags['origin-rate'] ?? rate);
+const zones = Number(flags.zones);
+const isSlow = (node: number): boolean => flags['slow-node'] && node === nodeCount - 1;
+const zoneOf = (node: number): string => `zone${node % zones}`;
+const images = { image: opaque(Number(flags.image) * MiB, Number(flags.layers)), small: opaque(4 * MiB) };
+
+type Bench = Cluster<keyof typeof images>;
+
+async function startBench(scope: Scope): Promise<Bench> {
+  const disk = flags['disk-mib'];
+  return await startCluster(scope, {
+    images,
+    nodes: nodeCount,
+    megabits: (node) => (isSlow(node) ? rate / 10 : rate),
+    originMegabits: originRate,
+    zone: zoneOf,
+    tls: flags.tls,
+    agent: {
+      memoryTier: Number(flags['memory-mib']) * MiB,
+      ...(disk === undefined ? {} : { diskTier: Number(disk) * MiB }),
+      ...(flags['node-options'] === undefined ? {} : { nodeOptions: flags['node-options'] }),
+    },
+  });
+}
+
+async function agentPids({ agent }: ClusterNode): Promise<number[]> {
+  return [agent.process.pid, await agent.enginePid()];
+}
+
+/** Seconds of every node's pull. */
+async function pullEverywhere(pull: (node: number) => Promise<unknown>): Promise<number[]> {
+  return await Promise.all(
+    Array.from({ length: nodeCount }, async (_, node) => {
+      await delay(node * Number(flags.stagger) * 1000);
+      return await seconds(() => pull(node));
+    }),
+  );
+}
+
+interface Measured {
+  readonly times: readonly number[];
+  readonly originBytes: number;
+  readonly cpu: CpuReading;
+  /** Peak memory of each node's processes, in bytes. */
+  readonly memory: readonly number[];
+  /** TCP payload that went from each zone to the others, in bytes: pieces, and what the directory says. */
+  readonly crossZone: number;
+}
+
+async function measureShoal(bench: Bench): Promise<Measured> {
+  const { nodes, network, origin } = bench;
+  // Processes that have pulled before, as on a node.
+  await Promise.all(nodes.map((node) => bench.pull(node, 'small')));
+  origin.reset();
+  const agents = (await Promise.all(nodes.map(agentPids))).flat();
+  const sentBefore = await network.sent();
+  const readCpu = await countCpu({ agents, runtimes: nodes.map(({ runtimePid }) => runtimePid), bench: [process.pid] });
+  const times = await pullEverywhere((node) => bench.nodes[node]?.agent.cri.pullImage(bench.image('image')) ?? fail());
+  const cpu = await readCpu();
+  const sent = await network.sent();
+  let crossZone = 0;
+  for (const [from, { host }] of nodes.entries()) {
+    for (const [to, { host: other }] of nodes.entries()) {
+      if (zoneOf(from) !== zoneOf(to)) crossZone += sent(host, other) - sentBefore(host, other);
+    }
+  }
+  const memory = await Promise.all(
+    nodes.map(async (node) => {
+      const peaks = await Promise.all((await agentPids(node)).map(peakMemory));
+      return peaks.reduce((sum, peak) => sum + peak, 0);
+    }),
+  );
+  return { times, originBytes: origin.contentBytes, cpu, memory, crossZone };
+}
+
+/** The same pulls, the runtimes asking the registry themselves. */
+async function measureDirect(scope: Scope, bench: Bench): Promise<readonly number[]> {
+  const runtimes = await Promise.all(
+    bench.nodes.map(({ host }) => startRuntimeStandIn(scope, { prefix: host.prefix })),
+  );
+  return await pullEverywhere((node) => runtimes[node]?.cri.pullImage(bench.image('image'), patience) ?? fail());
+}
+
+/** A pull without Shoal may take minutes: no deadline. */
+const patience = { signal: new AbortController().signal };
+
+function fail(): never {
+  throw new Error('there is no such node');
+}
+
+async function tellNodes(bench: Bench, { times }: Measured, bound: number): Promise<void> {
+  for (const [index, node] of bench.nodes.entries()) {
+    const { bytes } = await node.agent.nthPull(2);
+    const mib = (count = 0): string => (count / MiB).toFixed(1).padStart(6);
+    const time = times[index] ?? Number.NaN;
+    const notes = [zones > 1 ? zoneOf(index) : '', isSlow(index) ? 'slow' : ''].filter(Boolean).join(', ');
+    console.log(
+      `${node.host.name}: ${time.toFixed(2)} s (${(time / bound).toFixed(2)}x)  MiB from the registry ${mib(bytes?.origin)}, from peers ${mib(bytes?.peer)}  ${notes}`,
+    );
+  }
+}
+
+await main('bench-swarm', async (scope) => {
+  console.log(`starting ${nodeCount} nodes with ${rate} Mbit/s, a registry with ${originRate} Mbit/s`);
+  const bench = await startBench(scope);
+  const { size } = await bench.content('image');
+  const bound = (size * 8) / 1e6 / Math.min(rate, originRate);
+  const measured = await measureShoal(bench);
+  await tellNodes(bench, measured, bound);
+  const direct = flags.direct ? await measureDirect(scope, bench) : [];
+
+  const { times, cpu, memory, crossZone, originBytes } = measured;
+  const last = (all: readonly number[]): number => Math.max(...all.filter((_, node) => !isSlow(node)));
+  const figures = {
+    nodes: nodeCount,
+    origin: originBytes / size,
+    time: last(times) / bound,
+    direct: direct.length === 0 ? Number.NaN : last(direct) / bound,
+    cpu: (cpu.groups.get('agents') ?? Number.NaN) / ((nodeCount * size) / GB),
+    rss: Math.max(...memory) / MiB,
+    crossZone: crossZone / size,
+    busy: cpu.busy,
+  };
+  if (flags.json) console.log(JSON.stringify({ ...figures, times, directTimes: direct, bound, bytes: size }));
+  if (zones > 1) {
+    console.log(
+      `between zones ${figures.crossZone.toFixed(3)}x the image (${zones - 1} is the least), by the links' counters`,
+    );
+  }
+  const shares = [...cpu.groups].map(([name, used]) => `${name} ${used.toFixed(1)} s`).join(', ');
+  console.log(`CPU: ${(cpu.busy * 100).toFixed(0)} % busy, ${cpu.machine.toFixed(1)} s in all; ${shares}`);
+  if (cpu.busy > 0.9) console.log('the CPU was the bound, not the links: fewer nodes or a lower rate tell more');
+  return `bench-swarm: nodes ${nodeCount} origin ${figures.origin.toFixed(2)}x time ${figures.time.toFixed(2)}x of bound, direct ${figures.direct.toFixed(2)}x, cpu ${figures.cpu.toFixed(2)} s/GB, rss ${figures.rss.toFixed(0)} MiB`;
+});

@@ -1,0 +1,163 @@
+import path from 'node:path';
+import { initAuthority, issueCertificate } from '../../src/swarm/tls/authority.ts';
+import { type Agent, type AgentOptions, configureRuntime, startAgent } from './agent.ts';
+import { type Containerd, startContainerd } from './containerd.ts';
+import type { PullOptions } from './cri-client.ts';
+import { type ImageContent, imageContent, startImageRegistry } from './image-registry.ts';
+import type { Recipe } from './images.ts';
+import { createNetwork, type Host, type Network } from './network.ts';
+import type { RegistryAuth } from './registry.ts';
+import { type Relay, startRelay } from './relay.ts';
+import { startRuntimeStandIn } from './runtime-stand-in.ts';
+import type { Scope } from './scope.ts';
+import { temporaryFolder } from './temp.ts';
+
+export interface ClusterOptions<Image extends string> {
+  /** Each is in the registry as `<name>:v1`. */
+  readonly images: Readonly<Record<Image, Recipe>>;
+  readonly nodes: number;
+  /** So many nodes, the first ones, have a real containerd; the others a stand-in that pulls like it. None by default. */
+  readonly containerds?: number;
+  /** Of every node's link, of 10^6 bits a second each way. */
+  readonly megabits?: number | ((node: number) => number);
+  /** The same of the registry's link. */
+  readonly originMegabits?: number;
+  readonly zone?: (node: number) => string;
+  /** The registry is open to everybody without this. */
+  readonly auth?: RegistryAuth;
+  /** Mutual TLS between the nodes; plain text by default. */
+  readonly tls?: boolean;
+  /** Further keys of the section p2p, of one node. */
+  readonly p2p?: (node: number) => Readonly<Record<string, unknown>>;
+  readonly agent?: Pick<AgentOptions, 'memoryTier' | 'diskTier' | 'logLevel' | 'nodeOptions'>;
+}
+
+/** A machine with a runtime and Shoal before it. */
+export interface ClusterNode {
+  readonly host: Host;
+  readonly agent: Agent;
+  /** Undefined where a stand-in pulls. */
+  readonly containerd: Containerd | undefined;
+  readonly runtimePid: number;
+}
+
+export interface Cluster<Image extends string> {
+  readonly network: Network;
+  readonly nodes: readonly ClusterNode[];
+  /** The registry's machine. */
+  readonly originHost: Host;
+  /** In front of the registry, behind its link: counts what leaves it and misbehaves on demand. */
+  readonly origin: Relay;
+  /** The image's reference, as it stands in a pod. */
+  image(name: Image): string;
+  content(name: Image): Promise<ImageContent>;
+  /** A PullImage of the kubelet on that node. Afterwards the runtime must have the image, every byte of it right. */
+  pull(node: ClusterNode, name: Image, options?: PullOptions): Promise<void>;
+  /** Has the node's runtime forget the image. */
+  forget(node: ClusterNode, name: Image): Promise<void>;
+}
+
+const swarmPort = 65001;
+const registryPort = 5000;
+
+/**
+ * Starts a registry and nodes with agents in one swarm, each on a machine of its own of a network that nobody else sees. All of
+ * it is gone when the scope closes.
+ */
+export async function startCluster<Image extends string>(
+  scope: Scope,
+  options: ClusterOptions<Image>,
+): Promise<Cluster<Image>> {
+  const { megabits = 200, originMegabits = 200 } = options;
+  const rateOf = (node: number): number => (typeof megabits === 'number' ? megabits : megabits(node));
+  const network = await createNetwork(scope, [
+    { name: 'origin', megabits: originMegabits },
+    ...Array.from({ length: options.nodes }, (_, node) => ({ name: `node${node}`, megabits: rateOf(node) })),
+  ]);
+  const [originHost, ...hosts] = network.hosts;
+  if (originHost === undefined) throw new Error('the network has no host for the registry');
+  const open = await startImageRegistry(scope, options.images);
+  const { auth } = options;
+  const registry = auth === undefined ? open : await startImageRegistry(scope, options.images, { auth });
+  const origin = await startRelay(scope, registry.url, { host: originHost, port: registryPort });
+
+  const members = hosts.map((host) => `${host.address}:${swarmPort}`);
+  const tls = options.tls === true ? await certificates(scope, members) : () => ({ tls: 'off' });
+  const nodes: ClusterNode[] = [];
+  const startNode = async (host: Host, index: number): Promise<ClusterNode> => {
+    const zone = options.zone?.(index);
+    const p2p = {
+      port: swarmPort,
+      membership: { source: 'static', agents: members },
+      ...(zone === undefined ? {} : { zone }),
+      ...tls(index),
+      ...options.p2p?.(index),
+    };
+    const registryHosts = { [origin.host]: { plainHttp: true } };
+    const agentOptions = { ...options.agent, prefix: host.prefix, registryHosts, p2p };
+    return index < (options.containerds ?? 0)
+      ? await realNode(scope, host, agentOptions, origin)
+      : await standInNode(scope, host, agentOptions);
+  };
+  // Two at a time: more only wait for each other's CPU.
+  for (let first = 0; first < hosts.length; first += 2) {
+    const pair = hosts.slice(first, first + 2).map((host, index) => startNode(host, first + index));
+    nodes.push(...(await Promise.all(pair)));
+  }
+
+  const image = (name: Image): string => `${origin.host}/${name}:v1`;
+  const content = (name: Image): Promise<ImageContent> => imageContent(open.url, name);
+  return {
+    network,
+    nodes,
+    originHost,
+    origin,
+    image,
+    content,
+    async pull({ agent, host, containerd }, name, pullOptions) {
+      const reference = await agent.cri.pullImage(image(name), pullOptions);
+      const { config, digest, blobs } = await content(name);
+      const status = await agent.cri.imageStatus(image(name));
+      const repoDigest = `${origin.host}/${name}@${digest}`;
+      if (reference !== config || status?.repo_digests.includes(repoDigest) !== true) {
+        throw new Error(
+          `${host.name} has pulled ${reference} (${status?.repo_digests}), not ${config} (${repoDigest})`,
+        );
+      }
+      // A stand-in has checked every digest before it answered; containerd's store is read.
+      const held = await containerd?.verifiedContent();
+      const missing = held === undefined ? [] : blobs.filter((blob) => !held.includes(blob.digest));
+      if (missing.length > 0) throw new Error(`${host.name} lacks ${missing.map((blob) => blob.digest).join(', ')}`);
+    },
+    forget: ({ agent }, name) => agent.cri.removeImage(image(name)),
+  };
+}
+
+async function realNode(scope: Scope, host: Host, options: AgentOptions, origin: Relay): Promise<ClusterNode> {
+  const containerd = await startContainerd(scope, { prefix: host.prefix, server: origin.url });
+  const agent = await startAgent(scope, { ...options, runtimeSocket: containerd.socket });
+  await configureRuntime(agent, containerd);
+  return { host, agent, containerd, runtimePid: containerd.process.pid };
+}
+
+async function standInNode(scope: Scope, host: Host, options: AgentOptions): Promise<ClusterNode> {
+  const socket = path.join(await temporaryFolder(scope, 'runtime'), 'runtime.sock');
+  const agent = await startAgent(scope, { ...options, runtimeSocket: socket });
+  const mirror = { url: agent.mirrorUrl, secretFile: path.join(agent.stateDir, 'loopback-secret') };
+  const runtime = await startRuntimeStandIn(scope, { socket, mirror, prefix: host.prefix });
+  return { host, agent, containerd: undefined, runtimePid: runtime.process.pid };
+}
+
+/** Certificates of the members, by their addresses. */
+async function certificates(scope: Scope, members: readonly string[]): Promise<(node: number) => object> {
+  const directory = await temporaryFolder(scope, 'certificates');
+  await initAuthority({ directory });
+  for (const [index, member] of members.entries()) {
+    const addresses = [member.split(':')[0] ?? ''];
+    await issueCertificate({ directory, output: directory, name: `node${index}`, addresses });
+  }
+  const file = (name: string): string => path.join(directory, name);
+  return (node) => ({
+    certificates: { caFile: file('ca.crt'), certFile: file(`node${node}.crt`), keyFile: file(`node${node}.key`) },
+  });
+}
