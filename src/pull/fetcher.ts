@@ -9,8 +9,8 @@ const MiB = 1024 * 1024;
 
 /** One request's share of a blob: large enough that a request's cost vanishes, small enough to spread a blob over several. */
 const runBytes = 16 * MiB;
-/** Requests to one registry at once. The runtime itself uses three a pull. */
-const requestsPerRegistry = 4;
+/** Requests to one registry at once, by default. The runtime itself uses three a pull. */
+const defaultRequestsPerRegistry = 4;
 /** On top of them, for readers that have waited for `starvedMs` behind others: each gets a piece, so that it does not give up. */
 const requestsForStarved = 2;
 const starvedMs = 250;
@@ -29,6 +29,7 @@ export interface FetcherOptions {
   readonly store: Pick<PieceStore, 'readAheadBytes'>;
   /** All requests at once (`p2p.proxyFsParallels`). */
   readonly parallels: number;
+  readonly requestsPerRegistry?: number | undefined;
   /** A piece came: for who tells other nodes of it. */
   readonly onPiece?: (digest: string, index: number, crc32c: number) => void;
   /** Milliseconds. */
@@ -53,6 +54,7 @@ interface Pause {
  */
 export class Fetcher implements BlobFetcher {
   readonly #options: FetcherOptions;
+  readonly #requestsPerRegistry: number;
   readonly #blobs = new Set<Blob>();
   readonly #runs = new Map<Blob, Set<AbortController>>();
   readonly #requests = new Map<string, number>();
@@ -64,6 +66,7 @@ export class Fetcher implements BlobFetcher {
 
   constructor(options: FetcherOptions) {
     this.#options = options;
+    this.#requestsPerRegistry = options.requestsPerRegistry ?? defaultRequestsPerRegistry;
   }
 
   add(blob: Blob): void {
@@ -95,7 +98,7 @@ export class Fetcher implements BlobFetcher {
     if (this.#inFlight >= this.#options.parallels) return undefined;
     const blobs = this.#inOrder();
     for (const blob of blobs) {
-      const source = this.#freeSource(blob, requestsPerRegistry);
+      const source = this.#freeSource(blob, this.#requestsPerRegistry);
       if (source === undefined) continue;
       const run = this.#askedRun(blob, source) ?? this.#aheadRun(blob, source);
       if (run !== undefined) return { blob, run, source };
@@ -145,7 +148,7 @@ export class Fetcher implements BlobFetcher {
         this.#starving.set(blob, now);
         setTimeout(() => this.poke(), starvedMs).unref();
       } else if (now - since >= starvedMs) {
-        const source = this.#freeSource(blob, requestsPerRegistry + requestsForStarved);
+        const source = this.#freeSource(blob, this.#requestsPerRegistry + requestsForStarved);
         const run = source && this.#runAt(blob, source, index, index + 1, runBytes);
         if (source !== undefined && run !== undefined) return { blob, run, source };
       }

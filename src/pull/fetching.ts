@@ -15,7 +15,7 @@ export interface BlobFetcher {
   spoiled(blob: Blob): void;
 }
 
-export interface FetchingOptions extends Omit<FetcherOptions, 'onPiece'> {
+export interface FetchingOptions extends FetcherOptions {
   readonly swarm: Swarm | undefined;
   readonly store: FetcherOptions['store'] & ConstructorParameters<typeof SwarmFetcher>[0]['store'];
   readonly log: Logger;

@@ -110,8 +110,7 @@ export class SwarmFetcher implements BlobFetcher {
       source: `${source.registry}/${source.repository}`,
       end,
     };
-    const hint = { source: target.source, bytes: layout.size };
-    this.#options.swarm.add(target, { hint, ...this.#transfers(blob, state) }, this.#held(blob));
+    this.#options.swarm.add(target, { source: target.source, ...this.#transfers(blob, state) }, this.#held(blob));
     return true;
   }
 

@@ -166,7 +166,7 @@ export class Driver implements ScheduleOutput {
     const memory = await destination.reserve(piece, peer.id, signal);
     try {
       const request = { peer, key: { digest: blob, index: piece }, crc32c, destination: memory.buffer, signal };
-      const actual = await client.fetch(hints ? { ...request, hint: destination.hint } : request);
+      const actual = await client.fetch(hints ? { ...request, source: destination.source } : request);
       memory.commit(actual);
       return actual;
     } catch (error) {

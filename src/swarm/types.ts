@@ -1,5 +1,5 @@
 import type { TargetOptions } from './schedule/target.ts';
-import type { OriginHint, PieceKey } from './transfer/types.ts';
+import type { PieceKey } from './transfer/types.ts';
 
 /** Memory to receive a piece into: the store's. */
 export interface PieceMemory {
@@ -11,8 +11,8 @@ export interface PieceMemory {
 
 /** A blob that is being brought here, as the node's own rooms see it: where its pieces go, and where else they come from. */
 export interface Destination {
-  /** Where the blob is from. */
-  readonly hint: OriginHint;
+  /** `<registry>/<repository>`: where the blob is from. */
+  readonly source: string;
   /** Memory for exactly the piece. The piece counts as on its way until the memory was committed or given back. */
   reserve(piece: number, from: string, signal: AbortSignal): Promise<PieceMemory>;
   /**

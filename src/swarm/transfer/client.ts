@@ -7,7 +7,7 @@ import { dial } from './dial.ts';
 import { PeerConnections } from './peer-connections.ts';
 import { formatChecksum, largestPiece, pieceTarget } from './protocol.ts';
 import { TokenBucket } from './token-bucket.ts';
-import { type OriginHint, type PieceKey, TransferError, type TransferFailure } from './types.ts';
+import { type PieceKey, TransferError, type TransferFailure } from './types.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface PieceClientOptions {
@@ -33,8 +33,8 @@ export interface PieceRequest {
   readonly key: PieceKey;
   /** What the directory says, not the peer. Undefined: there is nobody to say it, the whole blob's SHA-256 has to do. */
   readonly crc32c: number | undefined;
-  /** For a mirror, which may have to fetch the piece. */
-  readonly hint?: OriginHint;
+  /** `<registry>/<repository>`: for a mirror, which may have to fetch the piece. */
+  readonly source?: string;
   /** Memory for exactly the piece: the store's. Nothing is written to it once `fetch` has ended. */
   readonly destination: Buffer;
   readonly signal?: AbortSignal;

@@ -53,11 +53,11 @@ export class PieceHandler {
     }
     const target = parsePieceTarget(request.url ?? '');
     if (target === undefined) return refuse(response, 404);
-    const { key, hint } = target;
+    const { key, source } = target;
     const gone = new AbortController();
     response.once('close', () => gone.abort(new Error('the requester is gone')));
     // Before a slot is taken: the origin may let it wait.
-    if (hint !== undefined) await provider.prepare?.(key, hint, gone.signal);
+    if (source !== undefined) await provider.prepare?.(key, source, gone.signal);
     if (gone.signal.aborted) return;
     if (!slots.tryTake()) {
       this.#busy += 1;

@@ -1,4 +1,4 @@
-import type { OriginHint, PieceKey } from './types.ts';
+import type { PieceKey } from './types.ts';
 
 /** What server and client of pieces have to agree on (docs/transfer.md). */
 
@@ -21,17 +21,17 @@ export const slowestRate = 16 * 1024;
 
 const pathPattern = /^\/v1\/blobs\/(sha256:[0-9a-f]{64})\/pieces\/(0|[1-9][0-9]{0,6})$/;
 /** Characters of registries and repositories (src/registry/reference.ts checks the rest), none of which a query escapes. */
-const hintPattern = /^size=([1-9][0-9]{0,14})&from=([a-zA-Z0-9.:[\]_-]{1,262}\/[a-z0-9._/-]{1,255})$/;
+const sourcePattern = /^from=([a-zA-Z0-9.:[\]_-]{1,262}\/[a-z0-9._/-]{1,255})$/;
 
 export interface PieceTarget {
   readonly key: PieceKey;
-  /** What a mirror needs to fetch the piece by itself. */
-  readonly hint?: OriginHint;
+  /** `<registry>/<repository>`: where a mirror fetches the piece when it does not have it. */
+  readonly source?: string;
 }
 
-export function pieceTarget({ key, hint }: PieceTarget): string {
+export function pieceTarget({ key, source }: PieceTarget): string {
   const path = `/v1/blobs/${key.digest}/pieces/${key.index}`;
-  return hint === undefined ? path : `${path}?size=${hint.bytes}&from=${hint.source}`;
+  return source === undefined ? path : `${path}?from=${source}`;
 }
 
 /** The piece that a request's target names; undefined for every other target. */
@@ -41,8 +41,8 @@ export function parsePieceTarget(target: string): PieceTarget | undefined {
   if (digest === undefined || index === undefined || Number(index) > largestIndex || more.length > 0) return undefined;
   const key = { digest, index: Number(index) };
   if (query === undefined) return { key };
-  const [, bytes, source] = hintPattern.exec(query) ?? [];
-  return source === undefined ? undefined : { key, hint: { source, bytes: Number(bytes) } };
+  const source = sourcePattern.exec(query)?.[1];
+  return source === undefined ? undefined : { key, source };
 }
 
 export function formatChecksum(crc32c: number): string {

@@ -7,13 +7,6 @@ export interface PieceKey {
   readonly index: number;
 }
 
-/** Where a mirror gets a piece that it does not have: the origin's repository, and the size of the whole blob in bytes. */
-export interface OriginHint {
-  /** `<registry>/<repository>` */
-  readonly source: string;
-  readonly bytes: number;
-}
-
 /** A piece that is being sent: its bytes stay as and where they are until `release`, which is called exactly once. */
 export interface ProvidedPiece {
   readonly bytes: Buffer;
@@ -24,8 +17,11 @@ export interface ProvidedPiece {
 /** Where the server finds pieces: the store, or whatever wraps it. */
 export interface PieceProvider {
   get(key: PieceKey, signal?: AbortSignal): Promise<ProvidedPiece | undefined>;
-  /** Mirrors: fetches the piece if it is not there, so that `get` finds it. Resolves also when it can't be had. */
-  prepare?(key: PieceKey, hint: OriginHint, signal: AbortSignal): Promise<void>;
+  /**
+   * Mirrors: fetches the piece if it is not there, from `source` (`<registry>/<repository>`), so that `get` finds it. Resolves
+   * also when it can't be had; never rejects.
+   */
+  prepare?(key: PieceKey, source: string, signal: AbortSignal): Promise<void>;
 }
 
 /** Why a peer did not give a piece. `busy` is no failure: it has no upload slot free and says so at once. */
