@@ -20,6 +20,7 @@ export function createProgram(): Command {
   addCache(program);
   addDoctor(program);
   addCerts(program);
+  addNodes(program);
   program
     .command('version')
     .description('print the version')
@@ -80,7 +81,10 @@ function addCerts(program: Command): void {
   certs
     .command('init')
     .description("make the cluster's certificate authority")
-    .requiredOption('--dir <folder>', 'where ca.crt and ca.key go')
+    .option('--dir <folder>', 'where ca.crt and ca.key go')
+    .option('--secret <name>', 'make it as a Kubernetes secret instead, unless there is one')
+    .option('--namespace <name>', "the secret's namespace")
+    .option('--kubeconfig <file>', "how to reach the cluster (default: the pod's service account)")
     .option('--days <number>', 'how long it is valid (default: 3650)', Number)
     .addOption(outputOption())
     .action(async (options) => (await import('./certs.ts')).init(options));
@@ -92,8 +96,27 @@ function addCerts(program: Command): void {
     .option('--address <address>', 'an IP address or DNS name that peers dial; repeat for more', collect)
     .option('--out <folder>', 'where <node>.crt and <node>.key go (default: --dir)')
     .option('--days <number>', 'how long it is valid (default: 365)', Number)
+    .option(
+      '--renew-before <days>',
+      'replace one that is there, but only if it no longer serves or ends so soon',
+      Number,
+    )
     .addOption(outputOption())
     .action(async (options) => (await import('./certs.ts')).issue(options));
+}
+
+function addNodes(program: Command): void {
+  program
+    .command('nodes')
+    .description("the cluster's nodes")
+    .command('leave')
+    .description("take every node back to plain pulls and wait for it: the Helm chart's pre-delete hook")
+    .requiredOption('--daemonset <name>', 'the one that installs Shoal on the nodes')
+    .requiredOption('--namespace <name>', 'its namespace')
+    .option('--timeout <seconds>', 'how long the nodes may take', Number, 240)
+    .option('--kubeconfig <file>', "how to reach the cluster (default: the pod's service account)")
+    .addOption(outputOption())
+    .action(async (options) => (await import('./nodes.ts')).leave(options));
 }
 
 function addCache(program: Command): void {

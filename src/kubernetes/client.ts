@@ -4,7 +4,8 @@ import { Connections } from './connections.ts';
 import { connectionError, statusError } from './failure.ts';
 import { LineSplitter } from './lines.ts';
 import {
-  type KubernetesClient,
+  type Content,
+  type KubernetesEditor,
   KubernetesError,
   type KubernetesObject,
   type ListOptions,
@@ -13,7 +14,7 @@ import {
   type WatchEvent,
   type WatchOptions,
 } from './types.ts';
-import { type ListPage, parsePage, parseWatchEvent } from './wire.ts';
+import { type ListPage, parseAnswer, parsePage, parseWatchEvent } from './wire.ts';
 
 /** Bounds of what is taken from an API server, which may be a wrong or a hostile one. */
 export interface ClientLimits {
@@ -40,18 +41,26 @@ export const defaultLimits: ClientLimits = {
 type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 type Answer = Dispatcher.ResponseData;
 
+/** A request of one resource. */
+interface Question {
+  readonly path: string;
+  readonly method?: 'GET' | 'POST' | 'PATCH';
+  readonly query?: Query;
+  readonly body?: { readonly type: string; readonly content: Content };
+}
+
 /** A status' body is a line of JSON; HTML pages of gateways are cut off. */
 const largestRefusal = 16 * 1024;
 
 /**
- * List and watch, as the API conventions have them (kubernetes.io, "Kubernetes API Concepts"). A client of our own because
+ * What Shoal needs of the API, as its conventions have it (kubernetes.io, "Kubernetes API Concepts"). A client of our own because
  * the official one costs 90 MB of memory.
  */
-export function createKubernetesClient(access: AccessSource, limits: ClientLimits = defaultLimits): KubernetesClient {
+export function createKubernetesClient(access: AccessSource, limits: ClientLimits = defaultLimits): KubernetesEditor {
   return new Client(access, limits);
 }
 
-class Client implements KubernetesClient {
+class Client implements KubernetesEditor {
   readonly #access: AccessSource;
   readonly #limits: ClientLimits;
   readonly #connections = new Connections();
@@ -96,7 +105,7 @@ class Client implements KubernetesClient {
     let answer: Answer;
     const combined = AbortSignal.any([signal, headersTime.signal]);
     try {
-      answer = await this.#ask(what, resource, query, combined);
+      answer = await this.#ask(what, { path: resource.path, query }, combined);
     } finally {
       clearTimeout(timer);
     }
@@ -116,8 +125,26 @@ class Client implements KubernetesClient {
     await this.#connections.close();
   }
 
+  get(resource: Resource, name: string, signal: AbortSignal): Promise<KubernetesObject> {
+    return this.#one(`get ${resource.name}`, { path: pathOf(resource, name) }, signal);
+  }
+
+  create(resource: Resource, content: Content, signal: AbortSignal): Promise<KubernetesObject> {
+    const body = { type: 'application/json', content };
+    return this.#one(`create ${resource.name}`, { path: resource.path, method: 'POST', body }, signal);
+  }
+
+  patch(resource: Resource, name: string, content: Content, signal: AbortSignal): Promise<KubernetesObject> {
+    const body = { type: 'application/merge-patch+json', content };
+    return this.#one(`patch ${resource.name}`, { path: pathOf(resource, name), method: 'PATCH', body }, signal);
+  }
+
+  async #one(what: string, question: Question, signal: AbortSignal): Promise<KubernetesObject> {
+    return parseAnswer(what, await this.#bounded(what, question, this.#limits.eventBytes, signal));
+  }
+
   async #page(resource: Resource, options: ListOptions, continueToken: string | undefined): Promise<ListPage> {
-    const { pageObjects, pageBytes, answerMs } = this.#limits;
+    const { pageObjects, pageBytes } = this.#limits;
     const what = `list ${resource.name}`;
     const query = {
       labelSelector: options.labelSelector,
@@ -126,12 +153,17 @@ class Client implements KubernetesClient {
       resourceVersion: options.freshness === 'any' && continueToken === undefined ? '0' : undefined,
       continue: continueToken,
     };
+    return parsePage(what, await this.#bounded(what, { path: resource.path, query }, pageBytes, options.signal));
+  }
+
+  /** A whole answer, at most `bytes` long and within the time for an answer. */
+  async #bounded(what: string, question: Question, bytes: number, outer: AbortSignal): Promise<Buffer> {
+    const { answerMs } = this.#limits;
     const time = new AbortController();
     const timer = setTimeout(() => time.abort(tooSlow(what, answerMs)), answerMs);
-    const signal = AbortSignal.any([options.signal, time.signal]);
+    const signal = AbortSignal.any([outer, time.signal]);
     try {
-      const answer = await this.#ask(what, resource, query, signal);
-      return parsePage(what, await collect(what, answer, pageBytes));
+      return await collect(what, await this.#ask(what, question, signal), bytes);
     } catch (error) {
       throw outcome(what, error, signal);
     } finally {
@@ -139,23 +171,31 @@ class Client implements KubernetesClient {
     }
   }
 
-  /** A request whose answer is 200. Rejects with a `KubernetesError`, or with the signal's reason. */
-  async #ask(what: string, resource: Resource, query: Query, signal: AbortSignal): Promise<Answer> {
+  /** A request whose answer is a success. Rejects with a `KubernetesError`, or with the signal's reason. */
+  async #ask(what: string, question: Question, signal: AbortSignal): Promise<Answer> {
+    const { path, method = 'GET', query = {}, body } = question;
     const access = await this.#access();
     const where = `${what} at ${access.server.host}`;
     const dispatcher = this.#connections.for(access);
     const authorization = access.token === undefined ? {} : { authorization: `Bearer ${access.token}` };
-    const headers = { accept: 'application/json', 'user-agent': 'shoal', ...authorization };
+    const type = body === undefined ? {} : { 'content-type': body.type };
+    const headers = { accept: 'application/json', 'user-agent': 'shoal', ...type, ...authorization };
+    const content = body === undefined ? null : JSON.stringify(body.content);
     try {
-      const answer = await request(urlOf(access.server, resource.path, query), { dispatcher, headers, signal });
-      if (answer.statusCode === 200) return answer;
-      const body = parseRefusal(await collect(where, answer, largestRefusal));
+      const options = { dispatcher, method, headers, body: content, signal };
+      const answer = await request(urlOf(access.server, path, query), options);
+      if (answer.statusCode === 200 || (method === 'POST' && answer.statusCode === 201)) return answer;
+      const refusal = parseRefusal(await collect(where, answer, largestRefusal));
       const retryAfter = answer.headers['retry-after'];
-      throw statusError(where, { status: answer.statusCode, body, retryAfter: String(retryAfter ?? '') });
+      throw statusError(where, { status: answer.statusCode, body: refusal, retryAfter: String(retryAfter ?? '') });
     } catch (error) {
       throw outcome(where, error, signal);
     }
   }
+}
+
+function pathOf(resource: Resource, name: string): string {
+  return `${resource.path}/${encodeURIComponent(name)}`;
 }
 
 function urlOf(server: URL, path: string, query: Query): URL {

@@ -20,6 +20,7 @@ function kindOf(status: number): KubernetesErrorKind {
   if (status === 401) return 'unauthorized';
   if (status === 403) return 'forbidden';
   if (status === 404) return 'not-found';
+  if (status === 409) return 'conflict';
   if (status === 410) return 'gone';
   if (status === 429) return 'rate-limited';
   return status >= 500 || status === 408 ? 'unavailable' : 'invalid';
@@ -27,7 +28,7 @@ function kindOf(status: number): KubernetesErrorKind {
 
 const mends: Partial<Record<KubernetesErrorKind, string>> = {
   unauthorized: '; the token or client certificate is not accepted: is it expired, or of another cluster?',
-  forbidden: '; grant it by RBAC: the verbs list and watch (docs/membership.md)',
+  forbidden: '; grant it by RBAC (docs/membership.md)',
 };
 
 /** API servers send seconds, never a date. */

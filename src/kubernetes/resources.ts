@@ -9,3 +9,21 @@ export function endpointSlices(namespace: string): Resource {
     name: `endpointslices.discovery.k8s.io in namespace ${namespace}`,
   };
 }
+
+export function secrets(namespace: string): Resource {
+  return {
+    path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets`,
+    name: `secrets in namespace ${namespace}`,
+  };
+}
+
+export function pods(namespace: string): Resource {
+  return { path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`, name: `pods in namespace ${namespace}` };
+}
+
+export function daemonSets(namespace: string): Resource {
+  return {
+    path: `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/daemonsets`,
+    name: `daemonsets.apps in namespace ${namespace}`,
+  };
+}

@@ -7,6 +7,8 @@ export type KubernetesErrorKind =
   /** 403: the credentials are good, RBAC doesn't allow it. */
   | 'forbidden'
   | 'not-found'
+  /** 409: there is one of that name already, or somebody changed it at the same time. */
+  | 'conflict'
   /** 410: the resource version (or the page) is too old. List anew. */
   | 'gone'
   | 'rate-limited'
@@ -40,6 +42,9 @@ export interface Resource {
   readonly name: string;
 }
 
+/** An object as JSON. */
+export type Content = Readonly<Record<string, unknown>>;
+
 /** One object, its envelope checked, its content not. */
 export interface KubernetesObject {
   /** Empty for what is in no namespace. */
@@ -48,7 +53,7 @@ export interface KubernetesObject {
   /** Opaque: compared for equality at most. */
   readonly resourceVersion: string;
   /** The whole object as parsed JSON. */
-  readonly content: Readonly<Record<string, unknown>>;
+  readonly content: Content;
 }
 
 export interface ObjectList {
@@ -91,4 +96,14 @@ export interface KubernetesClient {
   watch(resource: Resource, options: WatchOptions): AsyncIterable<readonly WatchEvent[]>;
   /** Ends every connection. */
   close(): Promise<void>;
+}
+
+/** A client that also works on single objects. */
+export interface KubernetesEditor extends KubernetesClient {
+  /** The object of that name. Rejects as `list` does. */
+  get(resource: Resource, name: string, signal: AbortSignal): Promise<KubernetesObject>;
+  /** Creates `object`. Rejects as `list` does; with kind `conflict` when there is one of its name. */
+  create(resource: Resource, object: Content, signal: AbortSignal): Promise<KubernetesObject>;
+  /** Lays a JSON merge patch (RFC 7386) over the object of that name. Rejects as `list` does. */
+  patch(resource: Resource, name: string, patch: Content, signal: AbortSignal): Promise<KubernetesObject>;
 }

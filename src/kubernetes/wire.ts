@@ -50,6 +50,11 @@ export function parseWatchEvent(request: string, line: string): WatchEvent {
   }
 }
 
+/** Reads the answer to a request for one object. Throws a `KubernetesError` of kind `invalid`. */
+export function parseAnswer(request: string, body: Buffer): KubernetesObject {
+  return parseObject(request, parseJson(request, body.toString('utf8')));
+}
+
 function parseObject(request: string, value: unknown): KubernetesObject {
   const metadata = isRecord(value) && isRecord(value.metadata) ? value.metadata : {};
   const name = textAt(metadata, 'name');

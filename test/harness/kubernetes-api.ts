@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
 import type { Access } from '../../src/kubernetes/access.ts';
 import { type CertificateAuthority, createAuthority, type IssuedCertificate } from './certificates.ts';
@@ -21,12 +22,13 @@ export interface FakeObject {
 export interface ApiRequest {
   readonly path: string;
   readonly query: URLSearchParams;
-  readonly verb: 'list' | 'watch';
+  readonly verb: Verb;
   readonly token: string | undefined;
   readonly status: number | undefined;
 }
 
-type Verbs = readonly ('list' | 'watch')[];
+export type Verb = 'list' | 'watch' | 'get' | 'create' | 'patch';
+type Verbs = readonly Verb[];
 /** True: it has taken the request over. */
 type Intercept = (request: ApiRequest, response: ServerResponse) => boolean;
 
@@ -48,17 +50,24 @@ interface Change {
 export const endpointSlicesPath = '/apis/discovery.k8s.io/v1/namespaces/shoal/endpointslices';
 export const namespacesPath = '/api/v1/namespaces';
 export const nodesPath = '/api/v1/nodes';
+export const podsPath = '/api/v1/namespaces/shoal/pods';
+export const secretsPath = '/api/v1/namespaces/shoal/secrets';
+export const daemonSetsPath = '/apis/apps/v1/namespaces/shoal/daemonsets';
 
 const kinds: Readonly<Record<string, readonly [apiVersion: string, kind: string]>> = {
   [endpointSlicesPath]: ['discovery.k8s.io/v1', 'EndpointSlice'],
   [namespacesPath]: ['v1', 'Namespace'],
   [nodesPath]: ['v1', 'Node'],
+  [podsPath]: ['v1', 'Pod'],
+  [secretsPath]: ['v1', 'Secret'],
+  [daemonSetsPath]: ['apps/v1', 'DaemonSet'],
 };
 
 /**
  * The part of a Kubernetes API server that clients which list and watch need, over TLS, as "Kubernetes API Concepts" has it:
  * pages with continue tokens, watches from a resource version with bookmarks, 410 for versions that are compacted away,
- * authentication by bearer token or client certificate, RBAC by verb. What else a server may do wrong is `intercept`'s.
+ * authentication by bearer token or client certificate, RBAC by verb; single objects are got, created (409 when there is one) and
+ * changed by JSON merge patches. What else a server may do wrong is `intercept`'s.
  */
 export class FakeKubernetesApi {
   readonly requests: ApiRequest[] = [];
@@ -110,6 +119,11 @@ export class FakeKubernetesApi {
     this.#change({ version: this.#version, path, type: 'DELETED', object, before });
   }
 
+  /** The object as it is now. */
+  object(path: string, name: string): FakeObject | undefined {
+    return this.#collection(path).get(name);
+  }
+
   /** Names and versions of what is there, for comparisons. */
   names(path: string): string[] {
     return [...this.#collection(path).keys()].sort();
@@ -158,7 +172,8 @@ export class FakeKubernetesApi {
 
   answer(message: IncomingMessage, response: ServerResponse): void {
     const url = new URL(message.url ?? '/', this.url);
-    const verb = url.searchParams.get('watch') === 'true' ? 'watch' : 'list';
+    const path = this.#objects.has(url.pathname) ? url.pathname : url.pathname.slice(0, url.pathname.lastIndexOf('/'));
+    const verb = verbOf(message.method, url, path !== url.pathname);
     const token = /^Bearer (.*)$/.exec(message.headers.authorization ?? '')?.[1];
     const request = { path: url.pathname, query: url.searchParams, verb, token } as const;
     response.on('error', () => {});
@@ -178,8 +193,26 @@ export class FakeKubernetesApi {
     };
     if (verbs === undefined) refuse(401, 'Unauthorized', 'Unauthorized');
     else if (!verbs.includes(verb)) refuse(403, 'Forbidden', `User "test" cannot ${verb} this resource`);
-    else if (!this.#objects.has(url.pathname)) refuse(404, 'NotFound', 'the server could not find it');
-    else record(verb === 'list' ? this.#list(request, response) : this.#watch(request, response));
+    else if (!this.#objects.has(path)) refuse(404, 'NotFound', 'the server could not find it');
+    else if (verb === 'list') record(this.#list(request, response));
+    else if (verb === 'watch') record(this.#watch(request, response));
+    else void this.#single(verb, path, message, response).then(record);
+  }
+
+  async #single(verb: Verb, path: string, message: IncomingMessage, response: ServerResponse): Promise<number> {
+    const body = verb === 'get' ? undefined : ((await json(message)) as FakeObject);
+    const named = decodeURIComponent(new URL(message.url ?? '/', this.url).pathname.slice(path.length + 1));
+    const name = verb === 'create' ? (body?.metadata.name ?? '') : named;
+    const known = this.object(path, name);
+    const answer = (status: number, content: object): number => {
+      reply(response, status, content);
+      return status;
+    };
+    if (verb === 'create' && known) return answer(409, statusOf(409, 'AlreadyExists', `"${name}" already exists`));
+    if (verb !== 'create' && !known) return answer(404, statusOf(404, 'NotFound', `"${name}" not found`));
+    if (verb === 'create' && body) this.put(path, body);
+    if (verb === 'patch' && known && body) this.put(path, mergePatch(known, body) as FakeObject);
+    return answer(verb === 'create' ? 201 : 200, this.object(path, name) ?? {});
   }
 
   #list({ path, query }: Pick<ApiRequest, 'path' | 'query'>, response: ServerResponse): number {
@@ -285,6 +318,24 @@ export async function startKubernetesApi(
   api.host = '127.0.0.1';
   api.port = (server.address() as AddressInfo).port;
   return api;
+}
+
+function verbOf(method: string | undefined, url: URL, single: boolean): Verb {
+  if (method === 'POST') return 'create';
+  if (method === 'PATCH') return 'patch';
+  if (single) return 'get';
+  return url.searchParams.get('watch') === 'true' ? 'watch' : 'list';
+}
+
+/** RFC 7386. */
+function mergePatch(target: unknown, patch: unknown): unknown {
+  if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch;
+  const merged = new Map(Object.entries(typeof target === 'object' && target !== null ? target : {}));
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) merged.delete(key);
+    else merged.set(key, mergePatch(merged.get(key), value));
+  }
+  return Object.fromEntries(merged);
 }
 
 /** A watch with a selector sees an object that begins to match as new, and one that ceases to as deleted. */

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { initAuthority, issueCertificate } from '../../src/swarm/tls/authority.ts';
@@ -82,6 +82,8 @@ describe('shoal certs', () => {
   test.each([
     [['issue', '--dir', 'x'], 64, '--name'],
     [['init'], 64, '--dir'],
+    [['init', '--dir', 'x', '--secret', 'y'], 64, 'either --dir or --secret'],
+    [['init', '--secret', 'y'], 64, '--secret needs --namespace'],
     [['init', '--dir', 'FOLDER', '--days', '0'], 1, "can't be valid for 0 days"],
     [['init', '--dir', 'FOLDER', '--days', 'ten'], 1, "can't be valid for NaN days"],
     [['issue', '--dir', 'FOLDER', '--name', '../node'], 1, "can't be a node's name"],
@@ -91,6 +93,51 @@ describe('shoal certs', () => {
     expect(result.code).toBe(code);
     expect(result.stderr).toContain(message);
     expect(await readdir(folder)).toEqual([]);
+  });
+});
+
+describe('shoal certs issue --renew-before', () => {
+  const issue = (days: number, renewBefore: number, ...more: string[]): Promise<RunResult> =>
+    certs(
+      ...['issue', '--dir', folder, '--name', 'node-1', '--days', String(days)],
+      ...['--renew-before', String(renewBefore), ...more],
+    );
+
+  test('keeps what serves, and replaces what ends soon, lacks a name or is from another authority', async () => {
+    await initAuthority({ directory: folder });
+    const now = async (): Promise<string> => readFile(file('node-1.crt'), 'utf8');
+    expect((await issue(90, 30)).stdout).toContain(`wrote ${file('node-1.crt')}`);
+    const first = await now();
+    expect((await issue(90, 30)).stdout).toContain(`kept ${file('node-1.crt')}`);
+    expect(await now()).toBe(first);
+
+    expect((await issue(120, 100)).stdout).toContain('wrote');
+    const longer = await now();
+    expect(longer).not.toBe(first);
+
+    expect((await issue(120, 100, '--address', '10.0.0.5')).stdout).toContain('wrote');
+    expect(new X509Certificate(await now()).checkIP('10.0.0.5')).toBe('10.0.0.5');
+
+    await Promise.all(['ca.crt', 'ca.key'].map((name) => rm(file(name))));
+    await initAuthority({ directory: folder });
+    expect((await issue(120, 100, '--address', '10.0.0.5')).stdout).toContain('wrote');
+    expect(await run(['openssl', 'verify', '-CAfile', file('ca.crt'), file('node-1.crt')])).toContain('OK');
+    expect(await readdir(folder)).toEqual(['ca.crt', 'ca.key', 'node-1.crt', 'node-1.key']);
+    expect(await mode('node-1.key')).toBe('600');
+  });
+
+  test('replaces what is no certificate, or not that of the key', async () => {
+    await initAuthority({ directory: folder });
+    await writeFile(file('node-1.crt'), 'cut off');
+    expect((await issue(90, 30)).stdout).toContain('wrote');
+    await writeFile(file('node-1.key'), await readFile(file('ca.key')));
+    expect((await issue(90, 30)).stdout).toContain('wrote');
+    expect(new X509Certificate(await readFile(file('node-1.crt'))).subject).toBe('CN=node-1');
+  });
+
+  test('refuses a time that no certificate could satisfy', async () => {
+    await initAuthority({ directory: folder });
+    expect(await issue(30, 30)).toMatchObject({ code: 1, stderr: expect.stringContaining("can't be renewed 30 days") });
   });
 });
 
@@ -119,6 +166,15 @@ describe('an authority', () => {
       addresses: [],
       days: 15_000,
     });
+    expect(await run(['openssl', 'verify', '-x509_strict', '-CAfile', file('ca.crt'), certificate])).toContain('OK');
+  });
+
+  test('of another tool serves as well', async () => {
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', file('ca.key')] as const;
+    const usage = ['-addext', 'keyUsage=critical,keyCertSign', '-subj', '/CN=cluster/O=x', '-days', '3650'] as const;
+    await run(['openssl', 'req', '-x509', ...key, ...usage, '-out', file('ca.crt')]);
+    const options = { directory: folder, output: folder, name: 'a', addresses: [] };
+    const { certificate } = await issueCertificate(options);
     expect(await run(['openssl', 'verify', '-x509_strict', '-CAfile', file('ca.crt'), certificate])).toContain('OK');
   });
 

@@ -1,4 +1,4 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 
 export interface NewFile {
   readonly file: string;
@@ -20,4 +20,15 @@ export async function writeNewFiles(files: readonly NewFile[], mend: string): Pr
     if (code === 'EEXIST') throw new Error(`${file} exists: ${mend}`, { cause: error });
     throw error;
   }
+}
+
+/** Writes files over those that may be there, each in one step. Who reads them in between may see one new and one old. */
+export async function replaceFiles(files: readonly NewFile[]): Promise<void> {
+  const temporary = ({ file }: NewFile): string => `${file}.new`;
+  await Promise.all(files.map((each) => rm(temporary(each), { force: true })));
+  await writeNewFiles(
+    files.map((each) => ({ ...each, file: temporary(each) })),
+    'somebody else is writing it at the same time',
+  );
+  for (const each of files) await rename(temporary(each), each.file);
 }

@@ -76,9 +76,7 @@ describe('a refusal', () => {
     statusError('list nodes', { status, body: { message: 'line\u001b[31m\nbreak' }, retryAfter });
 
   test('says what was asked, what came, and what mends it, on one line that is safe to print', () => {
-    expect(refusal(403).message).toBe(
-      'list nodes: 403 line?[31m?break; grant it by RBAC: the verbs list and watch (docs/membership.md)',
-    );
+    expect(refusal(403).message).toBe('list nodes: 403 line?[31m?break; grant it by RBAC (docs/membership.md)');
   });
 
   test.each([
