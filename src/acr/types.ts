@@ -15,8 +15,8 @@ export interface InstanceHosts {
 
 export interface InstancesStatus {
   readonly instances: readonly InstanceStatus[];
-  /** How we prove who we are to Alibaba Cloud. */
-  readonly authorization: 'accessKey' | 'workerRole' | 'rrsa';
+  /** How we prove who we are to Alibaba Cloud; undefined when no instances are configured. */
+  readonly authorization: 'accessKey' | 'workerRole' | 'rrsa' | undefined;
 }
 
 export interface InstanceStatus {

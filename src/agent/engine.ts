@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { startAcr } from '../acr/start.ts';
+import { systemClock } from '../clock.ts';
 import { loopbackSecret } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
 import { createMirror } from '../mirror/mirror.ts';
@@ -8,6 +10,7 @@ import { native } from '../native/index.ts';
 import { PullEngine } from '../pull/engine.ts';
 import { createPolicy } from '../pull/policy.ts';
 import { createRegistryClient } from '../registry/client.ts';
+import { OssAcceleration } from '../registry/oss-acceleration.ts';
 import { createPieceStore } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { EngineService } from './engine-service.ts';
@@ -18,6 +21,8 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   await mkdir(config.runDir, { recursive: true, mode: 0o755 });
   const { cache } = config.p2p.v2;
   const store = await createPieceStore({ config: cache, directory: path.join(config.stateDir, 'cache'), native, log });
+  const acr = await startAcr(config, log, { environment: process.env });
+  const oss = config.p2p.plusMode.ossInternetAccelerate ? new OssAcceleration(systemClock.now) : undefined;
   const client = createRegistryClient(
     {
       hosts: config.registries.hosts,
@@ -25,6 +30,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
       transferTimeout: config.p2p.transferTimeout,
       parallels: config.p2p.proxyFsParallels,
       environment: process.env,
+      detour: oss,
     },
     log,
   );
@@ -59,6 +65,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   service.close();
   await mirror.close();
   await client.close();
+  await acr.close();
   await store.close();
 }
 

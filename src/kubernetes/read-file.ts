@@ -1,5 +1,4 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { readTextFile } from '../read-file.ts';
 import { KubernetesError } from './types.ts';
 
 /** Bytes. Kubeconfigs with inline certificates of some clusters are tens of KiB, tokens one or two. */
@@ -8,16 +7,7 @@ const largestFile = 1024 * 1024;
 /** The text of a credential file. `what` names it in the `KubernetesError` of kind `configuration`. */
 export async function readCredentialFile(what: string, file: string): Promise<string> {
   try {
-    // A FIFO would keep a blocking open waiting for its writer.
-    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      const stat = await handle.stat();
-      if (!stat.isFile()) throw new Error('it is not a plain file');
-      if (stat.size > largestFile) throw new Error(`it is larger than ${largestFile} bytes`);
-      return await handle.readFile('utf8');
-    } finally {
-      await handle.close();
-    }
+    return await readTextFile(file, largestFile);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KubernetesError('configuration', `${what} ${file} can't be read: ${reason}`, { cause });

@@ -52,13 +52,18 @@ const maxErrorBytes = 16 * 1024;
 export class SuccessGate implements HttpReader {
   readonly #reader: HttpReader;
   refusal: BodyCollector | undefined;
+  /** Whether the reader was given a success. */
+  passed = false;
 
   constructor(reader: HttpReader) {
     this.#reader = reader;
   }
 
   onHeaders(status: number, headers: HttpHeaders): Appetite {
-    if (status >= 200 && status < 300) return this.#reader.onHeaders(status, headers);
+    if (status >= 200 && status < 300) {
+      this.passed = true;
+      return this.#reader.onHeaders(status, headers);
+    }
     this.refusal = new BodyCollector(maxErrorBytes);
     return this.refusal.onHeaders(status, headers);
   }

@@ -7,6 +7,7 @@ import type { RegistryHosts } from './endpoint.ts';
 import { TransientError } from './failure.ts';
 import { Origin, type Question } from './origin.ts';
 import { createProxyRule, type Environment } from './proxy.ts';
+import type { Detour } from './redirect.ts';
 import { isDigest, parseTagOrDigest } from './reference.ts';
 import { RetryBudget, type RetryLimits, retrying } from './retry.ts';
 import { RangeTransfer } from './transfer.ts';
@@ -32,6 +33,8 @@ export interface RegistryClientOptions {
   readonly parallels: number;
   /** For HTTP_PROXY, HTTPS_PROXY and NO_PROXY. */
   readonly environment: Environment;
+  /** Another way to what the registry redirects to. */
+  readonly detour?: Detour | undefined;
   readonly clock?: Clock;
 }
 
@@ -72,7 +75,7 @@ class OriginClient implements RegistryClient {
       transferTimeoutMs: options.transferTimeout * 1000,
       connections: options.parallels,
     });
-    this.#origin = new Origin(options.hosts, this.#connections, this.#clock);
+    this.#origin = new Origin(options.hosts, this.#connections, this.#clock, options.detour);
     // One stall must leave time for one more try; undici notices a stall up to a second late.
     const patienceMs = 2 * options.transferTimeout * 1000 + 1000;
     this.#metadataLimits = { fruitless: 4, total: 4, waitMs: 5_000, patienceMs, firstWaitMs: 100 };

@@ -3,7 +3,7 @@ import { connectionFailure, describeRequest, TransientError } from './failure.ts
 import { RegistryError } from './types.ts';
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;

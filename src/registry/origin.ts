@@ -6,7 +6,7 @@ import type { Connections } from './dispatcher.ts';
 import { type RegistryHosts, registryOrigin } from './endpoint.ts';
 import { exchange, type HttpReader, type HttpRequest } from './exchange.ts';
 import { describeRequest } from './failure.ts';
-import { followRedirects } from './redirect.ts';
+import { type Detour, followRedirects } from './redirect.ts';
 import { parseRegistry, parseRepository } from './reference.ts';
 import { fetchToken } from './token.ts';
 import { type Credentials, RegistryError, type Repository } from './types.ts';
@@ -30,9 +30,12 @@ export class Origin {
   readonly #hosts: RegistryHosts;
   readonly #connections: Connections;
   readonly #authorizer: Authorizer;
+  readonly #detour: Detour | undefined;
 
-  constructor(hosts: RegistryHosts, connections: Connections, clock: Clock) {
+  /** `detour`: for redirects of content that is named by its digest. */
+  constructor(hosts: RegistryHosts, connections: Connections, clock: Clock, detour?: Detour) {
     this.#hosts = hosts;
+    this.#detour = detour;
     this.#connections = connections;
     this.#authorizer = new Authorizer(
       (request) => fetchToken((http, reader) => this.#send(request.repository, http, reader), request),
@@ -63,7 +66,10 @@ export class Origin {
         ...(question.deadlineMs !== undefined && { deadlineMs: question.deadlineMs }),
       };
       const send = (http: HttpRequest, gated: HttpReader) => this.#send(repository, http, gated);
-      const last = await followRedirects(send, request, gate, { allowDowngrade: question.immutable });
+      const last = await followRedirects(send, request, gate, {
+        allowDowngrade: question.immutable,
+        detour: question.immutable ? this.#detour : undefined,
+      });
       if (gate.refusal === undefined) return;
       // Credentials are the registry's: another origin that asks for some gets none.
       if (gate.refusal.status !== 401 || last.url.origin !== url.origin) throw refusalError(last, gate.refusal);

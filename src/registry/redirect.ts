@@ -1,3 +1,4 @@
+import { SuccessGate } from './answer.ts';
 import { isLoopback } from './endpoint.ts';
 import type { Appetite, HttpHeaders, HttpReader, HttpRequest } from './exchange.ts';
 import { describeRequest } from './failure.ts';
@@ -15,6 +16,16 @@ export interface RedirectRules {
    * anything else could be replaced on the way.
    */
   readonly allowDowngrade: boolean;
+  /** Where a redirect's GET may go instead. */
+  readonly detour?: Detour | undefined;
+}
+
+/** A better way to what a redirect leads to. */
+export interface Detour {
+  /** The URL to try first; undefined when there is no other way. */
+  of(url: URL): URL | undefined;
+  /** The other way failed before it brought anything; `url` is what it was to replace. */
+  failed(url: URL): void;
 }
 
 /**
@@ -38,7 +49,28 @@ export async function followRedirects(
       throw new RegistryError('invalid', `${first}: more than ${maxRedirects} redirects`);
     }
     current = redirected(current, gate.redirect.location, rules);
+    const detour = current.method === 'GET' ? rules.detour?.of(current.url) : undefined;
+    if (detour === undefined) continue;
+    const other = { ...current, url: detour };
+    if (await succeeds(send, other, reader)) return other;
+    rules.detour?.failed(current.url);
   }
+}
+
+/** Whether the request was answered with a success. Rejects for a failure after the answer had begun: the reader has a part. */
+async function succeeds(
+  send: (request: HttpRequest, reader: HttpReader) => Promise<void>,
+  request: HttpRequest,
+  reader: HttpReader,
+): Promise<boolean> {
+  const gate = new SuccessGate(reader);
+  try {
+    await send(request, gate);
+  } catch (error) {
+    if (gate.passed || request.signal?.aborted) throw error;
+    return false;
+  }
+  return gate.passed;
 }
 
 /**
