@@ -31,10 +31,11 @@ export interface ApiOptions {
   readonly time: ServerTime;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Milliseconds for one try. */
+  readonly deadlineMs?: number;
 }
 
-/** Milliseconds for one try. */
-const deadlineMs = 10_000;
+const usualDeadlineMs = 10_000;
 /** Tries, and the waiting between them. ACR allows some ten calls a second and account: a crowd of nodes may well hit that. */
 const limits: RetryLimits = { fruitless: 5, total: 5, waitMs: 20_000, patienceMs: 60_000, firstWaitMs: 500 };
 
@@ -69,6 +70,7 @@ export class Api {
     const list = call.origins.join(' ');
     const known = this.#answering.get(list);
     const origins = known === undefined ? call.origins : [known, ...call.origins.filter((origin) => origin !== known)];
+    const { deadlineMs = usualDeadlineMs } = this.#options;
     let failure: unknown = new AcrError('configuration', `${call.action}: there is no endpoint to ask`);
     for (const origin of origins) {
       const request = this.#request(call, new URL(origin));

@@ -58,17 +58,18 @@ export class InstanceApi {
     const registry = action === 'GetAuthorizationToken' ? {} : { ModuleName: 'Registry' };
     const parameters = { InstanceId: id, ...registry };
     const call = { origins: region.origins, action, version, parameters, answer };
-    const ask = async () => this.#api.call({ ...call, key: await this.#keys.key(signal) }, signal);
-    try {
-      return await ask().catch((error: unknown) => {
-        if (!(error instanceof AcrError) || error.kind !== 'expired') throw error;
-        // Once more, with new credentials: these were revoked, or the clock was off.
-        this.#keys.expired();
-        return ask();
+    const ask = async () => {
+      const key = await this.#keys.key(signal);
+      return this.#api.call({ ...call, key }, signal).catch((error: unknown) => {
+        throw error instanceof AcrError ? withMend(error, region, action, id) : error;
       });
-    } catch (error) {
-      throw error instanceof AcrError ? withMend(error, region, action, id) : error;
-    }
+    };
+    return ask().catch((error: unknown) => {
+      if (!(error instanceof AcrError) || error.kind !== 'expired') throw error;
+      // Once more, with new credentials: these were revoked, or the clock was off.
+      this.#keys.expired();
+      return ask();
+    });
   }
 }
 
@@ -86,6 +87,8 @@ function mendOf({ kind }: AcrError, { name, from }: Region, action: string, id: 
       return `the RAM user or role lacks the permission cr:${action}; docs/acr.md has the policy to attach`;
     case 'credentials':
       return 'Alibaba Cloud does not take these credentials: is the AccessKey (still) active, and its secret the right one?';
+    case 'expired':
+      return 'temporary credentials have ended; an AccessKey with an STS token has to be replaced by whoever made it';
     case 'wrong-region':
       return `the region asked is ${name} (${from})`;
     default:

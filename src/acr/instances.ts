@@ -101,6 +101,7 @@ export class Instances implements InstanceHosts {
       const complete = await this.#round(signal);
       if (complete) backoff.succeeded();
       const waitMs = complete ? intervalMs * (1 - jitter * clock.random()) : backoff.failed();
+      this.#options.log.debug({ complete, waitMs: Math.round(waitMs) }, 'ACR was asked for its endpoints');
       // Only the end of it all interrupts the pause.
       await clock.sleep(waitMs, signal).catch(() => undefined);
     }

@@ -102,3 +102,89 @@ describe('following redirects', () => {
     expect(last.url.pathname).toBe('/there');
   });
 });
+
+describe('a detour', () => {
+  const store = 'https://bucket.oss-cn-x.aliyuncs.com/blob?Signature=s';
+  const faster = new URL('https://bucket.oss-accelerate.aliyuncs.com/blob?Signature=s');
+
+  /** Follows a redirect to the store; `answer` is what the other way does. */
+  async function follow(answer: (gate: HttpReader) => void, options: { method?: 'GET' | 'HEAD' } = {}) {
+    const asked: string[] = [];
+    const failed: string[] = [];
+    const seen: string[] = [];
+    const send = async (each: HttpRequest, gate: HttpReader) => {
+      asked.push(each.url.host);
+      if (each.url.host === request.url.host) gate.onHeaders(307, { location: store });
+      else if (each.url === faster) answer(gate);
+      else {
+        gate.onHeaders(206, {});
+        gate.onData(Buffer.from('from the bucket'));
+      }
+    };
+    const reader: HttpReader = {
+      onHeaders: () => 'more',
+      onData: (chunk) => {
+        seen.push(chunk.toString());
+        return 'more';
+      },
+    };
+    const detour = {
+      of: (url: URL) => (url.href === store ? faster : undefined),
+      failed: (url: URL) => {
+        failed.push(url.href);
+      },
+    };
+    const result = followRedirects(send, { ...request, ...options }, reader, { ...strict, detour });
+    const outcome = await result.then(
+      ({ url }) => url.host,
+      (error: Error) => error.message,
+    );
+    return { asked, failed, seen, outcome };
+  }
+
+  const own = new URL(store).host;
+
+  test('is taken instead of the redirect', async () => {
+    const answer = (gate: HttpReader) => {
+      gate.onHeaders(206, {});
+      gate.onData(Buffer.from('quickly'));
+    };
+    expect(await follow(answer)).toEqual({
+      asked: [request.url.host, faster.host],
+      failed: [],
+      seen: ['quickly'],
+      outcome: faster.host,
+    });
+  });
+
+  test.each([
+    ['is refused', (gate: HttpReader) => void gate.onHeaders(403, {})],
+    ['leads on', (gate: HttpReader) => void gate.onHeaders(307, { location: '/elsewhere' })],
+    [
+      'can not be reached',
+      () => {
+        throw new Error('ECONNREFUSED');
+      },
+    ],
+  ])('that %s gives way to the redirect', async (_what, answer) => {
+    expect(await follow(answer)).toEqual({
+      asked: [request.url.host, faster.host, own],
+      failed: [store],
+      seen: ['from the bucket'],
+      outcome: own,
+    });
+  });
+
+  test('that breaks off in the middle is no reason to begin again: the reader has a part', async () => {
+    const answer = (gate: HttpReader) => {
+      gate.onHeaders(206, {});
+      gate.onData(Buffer.from('a part'));
+      throw new Error('cut');
+    };
+    expect(await follow(answer)).toMatchObject({ failed: [], seen: ['a part'], outcome: 'cut' });
+  });
+
+  test('is not for HEAD: presigned requests are for GET', async () => {
+    expect((await follow(() => undefined, { method: 'HEAD' })).asked).toEqual([request.url.host, own]);
+  });
+});
