@@ -6,10 +6,10 @@ import { createPieceStore } from '../src/store/store.ts';
 import { initAuthority, issueCertificate } from '../src/swarm/tls/authority.ts';
 import { type CertificateFiles, loadCertificates, type PeerCertificates } from '../src/swarm/tls/certificates.ts';
 import { createPieceClient, type PieceClient } from '../src/swarm/transfer/client.ts';
-import { createPieceServer } from '../src/swarm/transfer/server.ts';
 import type { PieceKey } from '../src/swarm/transfer/types.ts';
 import { UploadSlots } from '../src/swarm/transfer/upload-slots.ts';
 import { createLogger } from '../src/telemetry/log.ts';
+import { openPiecePort } from '../test/harness/piece-port.ts';
 import { freePort } from '../test/harness/ports.ts';
 import { cpuSeconds, type RunningProcess, run, start } from '../test/harness/process.ts';
 import type { Scope } from '../test/harness/scope.ts';
@@ -67,7 +67,7 @@ function certificateFiles(folder: string, name: string): CertificateFiles {
 async function serve(mode: string): Promise<void> {
   const held = pieces();
   const certificates = mode === 'plain' ? undefined : await load(mode, 'sender');
-  const server = createPieceServer({
+  const server = await openPiecePort({
     provider: {
       async get({ index }) {
         const piece = held[index % held.length];
@@ -81,7 +81,6 @@ async function serve(mode: string): Promise<void> {
     transferTimeout: timeouts.transferTimeout,
     slots: new UploadSlots({ now: () => performance.now(), initial: 64 }),
   });
-  await server.listen();
   process.on('SIGTERM', () => process.exit());
   console.log(`port ${server.address.port}`);
 }

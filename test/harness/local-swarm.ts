@@ -12,9 +12,9 @@ import { Directory } from '../../src/swarm/directory/directory.ts';
 import type { AgentMessage } from '../../src/swarm/messages.ts';
 import { type DirectoryListener, PeerSwarm } from '../../src/swarm/peer-swarm.ts';
 import { createPieceClient } from '../../src/swarm/transfer/client.ts';
-import { createPieceServer } from '../../src/swarm/transfer/server.ts';
 import type { PieceProvider } from '../../src/swarm/transfer/types.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { openPiecePort } from './piece-port.ts';
 import type { Scope } from './scope.ts';
 import { digestOf, ScriptedClient } from './scripted-client.ts';
 import { temporaryFolder } from './temp.ts';
@@ -143,14 +143,13 @@ export class LocalSwarm {
     const directory = await temporaryFolder(scope, 'local-swarm');
     const store = await createPieceStore({ config: config.p2p.v2.cache, directory, native, log });
     scope.defer(() => store.close());
-    const server = createPieceServer({
+    const server = await openPiecePort({
       provider: this.#options.provider?.(index, store) ?? store,
       log,
       security: { kind: 'loopback' },
       port: 0,
       transferTimeout: 2,
     });
-    await server.listen();
     scope.defer(() => server.close());
     const pieces = createPieceClient({ native, connectTimeout: 2, transferTimeout: 2, maxRequests: 128 });
     scope.defer(() => pieces.close());

@@ -4,9 +4,9 @@ import { createServer, type Socket } from 'node:net';
 import { native } from '../../src/native/index.ts';
 import type { Peer } from '../../src/swarm/messages.ts';
 import { createPieceClient, type PieceClient, type PieceClientOptions } from '../../src/swarm/transfer/client.ts';
-import { createPieceServer, type PieceServer, type PieceServerOptions } from '../../src/swarm/transfer/server.ts';
 import type { PieceKey, PieceProvider } from '../../src/swarm/transfer/types.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { openPiecePort, type PiecePort, type PiecePortOptions } from '../harness/piece-port.ts';
 import type { Scope } from '../harness/scope.ts';
 
 export const digest = `sha256:${'ab'.repeat(32)}`;
@@ -57,11 +57,10 @@ export class HeldPieces implements PieceProvider {
 export async function startServer(
   scope: Scope,
   provider: PieceProvider,
-  options: Partial<PieceServerOptions> = {},
-): Promise<{ readonly server: PieceServer; readonly peer: Peer }> {
+  options: Partial<PiecePortOptions> = {},
+): Promise<{ readonly server: PiecePort; readonly peer: Peer }> {
   const defaults = { security: { kind: 'loopback' }, host: '127.0.0.1', port: 0, transferTimeout: 15 } as const;
-  const server = createPieceServer({ ...defaults, provider, log, ...options });
-  await server.listen();
+  const server = await openPiecePort({ ...defaults, provider, log, ...options });
   scope.defer(() => server.close());
   return { server, peer: { id: 'server', address: `127.0.0.1:${server.address.port}` } };
 }

@@ -12,7 +12,7 @@ import {
   loadCertificates,
   type PeerCertificates,
 } from '../../src/swarm/tls/certificates.ts';
-import type { PieceServer } from '../../src/swarm/transfer/server.ts';
+import type { PiecePort } from '../harness/piece-port.ts';
 import { requestText } from '../harness/raw-http.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
@@ -58,7 +58,7 @@ async function load(files: CertificateFiles, options: Partial<LoadOptions> = {})
 const held = new HeldPieces([200_000]);
 const { bytes, crc32c } = held.at(0);
 
-async function startTlsServer(certificates: PeerCertificates): Promise<{ server: PieceServer; peer: Peer }> {
+async function startTlsServer(certificates: PeerCertificates): Promise<{ server: PiecePort; peer: Peer }> {
   const { server, peer } = await startServer(scope, held, { security: { kind: 'tls', certificates } });
   return { server, peer: { ...peer, id: 'node-a' } };
 }

@@ -391,12 +391,12 @@ describe('the piece server', () => {
     scope.defer(() => {
       for (const socket of sockets) socket.destroy();
     });
-    await waitFor(() => server.stat().connections === 2, { what: 'two connections' });
+    await waitFor(() => server.connections === 2, { what: 'two connections' });
     const third = connect(server.address.port, '127.0.0.1');
     third.on('error', () => undefined);
     await new Promise((resolve) => third.once('close', resolve));
     sockets[0]?.destroy();
-    await waitFor(() => server.stat().connections === 1, { what: 'one connection' });
+    await waitFor(() => server.connections === 1, { what: 'one connection' });
     expect((await exchange(server.address.port, requestText(path(0)))).status).toBe(200);
   });
 

@@ -57,6 +57,8 @@ export interface DirectoryLinksOptions {
   readonly holdings: () => Iterable<Omit<Have, 'kind'>>;
   /** Milliseconds until a shard must have taken the stream (`p2p.connectTimeout`). */
   readonly connectTimeoutMs: number;
+  /** Milliseconds after which a silent shard is given up. */
+  readonly silenceMs?: number;
   readonly logger: Logger;
   readonly clock?: Clock;
 }

@@ -124,9 +124,9 @@ export class Directory {
     return this.#agents.add(hello);
   }
 
-  /** The agent's uplink was measured anew. */
-  resize(agent: Agent, slots: number): void {
-    agent.hello = { ...agent.hello, slots };
+  /** The agent's uplink was measured anew, or a mirror takes more or fewer leases. */
+  update(agent: Agent, values: Partial<Pick<Hello, 'slots' | 'leases'>>): void {
+    agent.hello = { ...agent.hello, ...values };
   }
 
   /** A stream has ended, however it came: all that the agent held, wanted and had leased is void. */

@@ -15,8 +15,8 @@ export interface SwarmPortOptions {
   readonly host?: string;
   /** HTTP/1.1: pieces. Without it such connections are closed. */
   readonly pieces?: ConnectionHandler;
-  /** HTTP/2: the directory. */
-  readonly directory: ConnectionHandler;
+  /** HTTP/2: the directory. Without it such connections are closed, and no probe of this port succeeds. */
+  readonly directory?: ConnectionHandler;
   /** Connections at once, and of them from one address. */
   readonly maxConnections?: number;
   readonly connectionsPerAddress?: number;

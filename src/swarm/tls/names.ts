@@ -1,5 +1,6 @@
 import type { PeerCertificate } from 'node:tls';
 import ipaddr from 'ipaddr.js';
+import { parseAddress } from '../../config/address.ts';
 
 /**
  * The names that a peer's certificate proves: its DNS names and IP addresses (subjectAltName). The common name is for people;
@@ -23,6 +24,15 @@ export function namesAnyOf(
   const names = certificateNames(certificate);
   if (expected.some((name) => names.has(normalized(name)))) return undefined;
   return new Error(`its certificate names ${[...names].join(', ') || 'nobody'}, not ${expected.join(' or ')}`);
+}
+
+/**
+ * The names of which a member's certificate must have one: its id; where that is `host:port`, as in static lists and DNS, the
+ * host, because certificates know no ports.
+ */
+export function memberNames(id: string): string[] {
+  const host = parseAddress(id)?.host;
+  return host === undefined ? [id] : [id, host];
 }
 
 /** One way of writing an address: OpenSSL prints IPv6 in full. */

@@ -173,7 +173,7 @@ class Client implements PieceClient {
     const { certificates, connectTimeout } = this.#options;
     const connections = new PeerConnections({
       peer: peer.address,
-      connect: (onread) => dial(peer, onread, certificates),
+      connect: (onread) => dial(peer, { onread, ...(certificates && { certificates }) }),
       event: certificates === undefined ? 'connect' : 'secureConnect',
       most: this.#options.connectionsPerPeer ?? defaultConnectionsPerPeer,
       ceiling: this.#ceiling,

@@ -22,18 +22,27 @@ export function parseAddress(text: string): Address | undefined {
   return { host, port: Number(port) };
 }
 
+export interface DialOptions {
+  /** Reads into memory of the caller's. */
+  readonly onread?: ReadInto;
+  /** What is going to be spoken, for the TLS handshake; HTTP/1.1 by default. */
+  readonly protocol?: 'h2';
+  readonly certificates?: PeerCertificates;
+}
+
 /**
  * Opens a socket to a peer. With certificates: mutual TLS, and the peer's certificate has to name its member id or the host
  * that is dialled. Throws a `TransferError` for an address that is none.
  */
-export function dial(peer: Peer, onread: ReadInto, certificates?: PeerCertificates): Socket {
+export function dial(peer: Peer, { onread, protocol, certificates }: DialOptions): Socket {
   const address = parseAddress(peer.address);
   if (address === undefined) throw new TransferError('unreachable', `${peer.id}: '${peer.address}' is not host:port`);
-  if (certificates === undefined) return connectTcp({ ...address, onread });
+  if (certificates === undefined) return connectTcp({ ...address, ...(onread && { onread }) });
   // Documented for tls.connect, but @types/node 24 has `onread` for net.connect alone.
-  const options: ConnectionOptions & { readonly onread: ReadInto } = {
+  const options: ConnectionOptions & { readonly onread?: ReadInto } = {
     ...address,
-    onread,
+    ...(onread && { onread }),
+    ...(protocol && { ALPNProtocols: [protocol] }),
     secureContext: certificates.clientContext,
     checkServerIdentity: (host, certificate) => namesAnyOf(certificate, [peer.id, host]),
   };

@@ -1,10 +1,7 @@
-import { createServer as createHttp, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttps, type Server as TlsServer } from 'node:https';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '../../telemetry/log.ts';
-import type { PeerCertificates } from '../tls/certificates.ts';
 import { ConnectionCount } from './connection-count.ts';
-import { listenAddress, type TransferSecurity } from './listen-address.ts';
 import { type AnswerCounts, PieceHandler, refuse } from './piece-handler.ts';
 import { slowestRate } from './protocol.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -14,11 +11,6 @@ import { UploadSlots } from './upload-slots.ts';
 export interface PieceServerOptions {
   readonly provider: PieceProvider;
   readonly log: Logger;
-  readonly security: TransferSecurity;
-  /** `p2p.port`; 0: any free one. */
-  readonly port: number;
-  /** Where to listen: by default on every address, or on loopback where nothing protects the pieces. */
-  readonly host?: string;
   /** Seconds without progress after which a requester is given up (`p2p.transferTimeout`). */
   readonly transferTimeout: number;
   /** Bytes per second that leave at most. No limit without it. */
@@ -28,7 +20,7 @@ export interface PieceServerOptions {
   /** Connections from one address. Each agent opens four at most; several may share an address. */
   readonly connectionsPerAddress?: number;
   readonly maxConnections?: number;
-  /** Seconds for a request's head, and for a TLS handshake. */
+  /** Seconds for a request's head. */
   readonly requestTimeout?: number;
   /** Bytes per second that a requester has to take. */
   readonly slowestRate?: number;
@@ -41,11 +33,9 @@ export interface PieceServerStat extends AnswerCounts {
   readonly active: number;
 }
 
+/** Serves pieces over the connections that the swarm's port (src/swarm/port) hands over. */
 export interface PieceServer {
-  /** Rejects when the port is not to be had. */
-  listen(): Promise<void>;
-  /** Where it listens. Throws before `listen` has resolved. */
-  readonly address: { readonly host: string; readonly port: number };
+  accept(socket: Socket): void;
   /** Uploads that it serves at once, as of now. */
   readonly slots: number;
   stat(): PieceServerStat;
@@ -76,19 +66,15 @@ export function createPieceServer(options: PieceServerOptions): PieceServer {
 }
 
 class PieceHttpServer implements PieceServer {
-  readonly #options: PieceServerOptions;
-  readonly #server: Server | TlsServer;
-  readonly #host: string | undefined;
+  readonly #maxConnections: number;
+  readonly #server: Server;
   readonly #slots: UploadSlots;
   readonly #handler: PieceHandler;
   readonly #connections: ConnectionCount;
-  readonly #stopReloading: (() => void) | undefined;
 
   constructor(options: PieceServerOptions) {
-    const { provider, log, security, transferTimeout } = options;
+    const { provider, log, transferTimeout } = options;
     const now = (): number => performance.now();
-    this.#options = options;
-    this.#host = listenAddress(security, options.host);
     this.#slots = options.slots ?? new UploadSlots({ now });
     this.#handler = new PieceHandler({
       provider,
@@ -99,35 +85,23 @@ class PieceHttpServer implements PieceServer {
       slowestRate: options.slowestRate ?? slowestRate,
     });
     this.#connections = new ConnectionCount(options.connectionsPerAddress ?? defaultConnectionsPerAddress);
-    const certificates = security.kind === 'tls' ? security.certificates : undefined;
-    this.#server = createServer(certificates, options.requestTimeout ?? defaultRequestTimeout);
-    if (certificates !== undefined) {
-      const server = this.#server as TlsServer;
-      this.#stopReloading = certificates.onChange(() => server.setSecureContext(certificates.serverOptions));
-    }
+    this.#maxConnections = options.maxConnections ?? defaultMaxConnections;
+    this.#server = createHttp(options.requestTimeout ?? defaultRequestTimeout);
     this.#server.timeout = idleFactor * transferTimeout * 1000;
     this.#server.maxRequestsPerSocket = requestsPerConnection;
-    this.#server.maxConnections = options.maxConnections ?? defaultMaxConnections;
-    this.#server.on('connection', (socket: Socket) => {
-      if (!this.#connections.add(socket)) socket.destroy();
-    });
     this.#server.on('request', (request, response) => void this.#handler.handle(request, response));
     for (const event of ['checkContinue', 'checkExpectation'] as const) {
       this.#server.on(event, (_request, response: ServerResponse) => refuse(response, 417));
     }
     this.#server.on('upgrade', (_request, socket) => socket.destroy());
-    // Bytes that are no request, and certificates that are not accepted: so that an administrator finds out on a closer look.
+    // Bytes that are no request: so that an administrator finds out on a closer look.
     this.#server.on('clientError', (error, socket) => {
       const { remoteAddress } = socket as Socket;
       log.debug({ err: error, remoteAddress }, 'a connection to the piece server was refused');
       socket.destroy();
     });
-  }
-
-  get address(): { readonly host: string; readonly port: number } {
-    const address = this.#server.address();
-    if (address === null || typeof address === 'string') throw new Error('the piece server does not listen');
-    return { host: address.address, port: address.port };
+    // It never listens itself, and begins to look after its time limits with this event.
+    this.#server.emit('listening');
   }
 
   get slots(): number {
@@ -143,27 +117,13 @@ class PieceHttpServer implements PieceServer {
     };
   }
 
-  listen(): Promise<void> {
-    const { log, port } = this.#options;
-    const host = this.#host;
-    const server = this.#server;
-    return new Promise((resolve, reject) => {
-      const failed = (error: NodeJS.ErrnoException): void => reject(listenError(error, host, port));
-      server.once('error', failed);
-      server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
-        server.off('error', failed);
-        // A connection that can't be accepted (no file descriptors left) is not the end of the others.
-        server.on('error', (error) => log.warn({ err: error }, 'the piece server could not accept a connection'));
-        resolve();
-      });
-    });
+  accept(socket: Socket): void {
+    if (this.#connections.total >= this.#maxConnections || !this.#connections.add(socket)) socket.destroy();
+    else this.#server.emit('connection', socket);
   }
 
   async close(): Promise<void> {
-    this.#stopReloading?.();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    // http knows no connection before its handshake is through.
-    this.#server.closeAllConnections();
     this.#connections.destroyAll();
     await closed;
   }
@@ -174,26 +134,13 @@ function createBucket(rate: number | undefined, now: () => number): TokenBucket 
   return new TokenBucket({ rate, burst: Math.max(smallestBurst, rate * burstShare), now });
 }
 
-function createServer(certificates: PeerCertificates | undefined, requestTimeout: number): Server | TlsServer {
-  const bounds = {
+function createHttp(requestTimeout: number): Server {
+  return createServer({
     maxHeaderSize: maxHeaderBytes,
     headersTimeout: requestTimeout * 1000,
     requestTimeout: requestTimeout * 1000,
     connectionsCheckingInterval: 1000,
     keepAliveTimeout: keepAliveTimeout * 1000,
     noDelay: true,
-  };
-  if (certificates === undefined) return createHttp(bounds);
-  return createHttps({ ...bounds, ...certificates.serverOptions, handshakeTimeout: requestTimeout * 1000 });
-}
-
-function listenError(error: NodeJS.ErrnoException, host: string | undefined, port: number): Error {
-  const mend =
-    error.code === 'EADDRINUSE'
-      ? `another process listens on port ${port}. Stop it, or set p2p.port to the same free port on every node`
-      : `${error.message}. Set p2p.port to a port that this process may listen on`;
-  return new Error(
-    `the piece server can't listen on ${host === undefined ? `port ${port}` : `${host}, port ${port}`}: ${mend}`,
-    { cause: error },
-  );
+  });
 }

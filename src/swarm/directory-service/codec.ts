@@ -1,0 +1,178 @@
+import path from 'node:path';
+import { loadSync, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import { packageRoot } from '../../paths.ts';
+import { peersPerTake } from '../limits.ts';
+import type { AgentMessage, Failure, Hello, Peer, Role, ShardMessage } from '../messages.ts';
+import {
+  asAddress,
+  asChecksum,
+  asDigest,
+  asId,
+  asLeases,
+  asPiece,
+  asSlots,
+  asSource,
+  asZone,
+  longestAddress,
+} from './bounds.ts';
+import { FrameError } from './framing.ts';
+
+/** The frames of proto/swarm.proto, to and from the messages of src/swarm/messages.ts. */
+
+export interface AgentFrame {
+  readonly hello?: Hello;
+  readonly messages: readonly AgentMessage[];
+}
+
+/** Messages of a frame (proto/swarm.proto). */
+export const mostMessages = 512;
+
+type Fields = Readonly<Record<string, unknown>>;
+type Kind<Message extends { readonly kind: string }> = Message['kind'];
+type Readers<Message extends { readonly kind: string }> = {
+  readonly [K in Kind<Message>]: (fields: Fields) => Extract<Message, { readonly kind: K }>;
+};
+
+const attend = (() => {
+  const definitions = loadSync(path.join(packageRoot, 'proto/swarm.proto'), {
+    defaults: true,
+    oneofs: true,
+    enums: String,
+    longs: Number,
+  });
+  const service = definitions['shoal.swarm.v1.Directory'] as ServiceDefinition;
+  return service.Attend as MethodDefinition<object, object>;
+})();
+
+const failures: Readonly<Record<string, Failure>> = {
+  FAILURE_ABSENT: 'absent',
+  FAILURE_UNREACHABLE: 'unreachable',
+  FAILURE_CORRUPT: 'corrupt',
+};
+const roles: Readonly<Record<string, Role>> = { ROLE_AGENT: 'agent', ROLE_MIRROR: 'mirror' };
+
+const agentReaders: Readers<AgentMessage> = {
+  want: (fields) => ({
+    kind: 'want',
+    ...keyOf(fields),
+    lease: fields.lease === true,
+    urgent: fields.urgent === true,
+    source: asSource(fields.source),
+  }),
+  have: (fields) => ({
+    kind: 'have',
+    ...keyOf(fields),
+    crc32c: asChecksum(fields.crc32c),
+    verified: fields.verified === true,
+  }),
+  gone: (fields) => ({ kind: 'gone', ...keyOf(fields) }),
+  failed: (fields) => ({
+    kind: 'failed',
+    ...keyOf(fields),
+    peer: asId(fields.peer, 'peer'),
+    failure: named(failures, fields.failure, 'failure'),
+  }),
+  progress: (fields) => ({ kind: 'progress', ...keyOf(fields) }),
+  cancel: (fields) => ({ kind: 'cancel', ...keyOf(fields) }),
+  spoiled: (fields) => ({ kind: 'spoiled', blob: asDigest(fields.blob) }),
+};
+
+const shardReaders: Readers<ShardMessage> = {
+  take: (fields) => ({
+    kind: 'take',
+    ...keyOf(fields),
+    crc32c: asChecksum(fields.crc32c),
+    peers: peersOf(fields.peers),
+  }),
+  lease: (fields) => ({ kind: 'lease', ...keyOf(fields), source: asSource(fields.source) }),
+  alone: (fields) => ({ kind: 'alone', ...keyOf(fields) }),
+};
+
+export function encodeAgentFrame({ hello, messages }: AgentFrame): Buffer {
+  return attend.requestSerialize({
+    ...(hello !== undefined && { hello: { ...hello, role: nameOf(roles, hello.role) } }),
+    messages: messages.map((message) => ({
+      [message.kind]: message.kind === 'failed' ? { ...message, failure: nameOf(failures, message.failure) } : message,
+    })),
+  });
+}
+
+/** Throws a `FrameError` that says what is wrong with it. */
+export function decodeAgentFrame(bytes: Buffer): AgentFrame {
+  const frame = decode(attend.requestDeserialize, bytes);
+  const hello = frame.hello as Fields | null;
+  return { ...(hello !== null && { hello: helloOf(hello) }), messages: messagesOf(frame, agentReaders) };
+}
+
+export function encodeShardFrame(messages: readonly ShardMessage[]): Buffer {
+  return attend.responseSerialize({ messages: messages.map((message) => ({ [message.kind]: message })) });
+}
+
+/** Throws a `FrameError` that says what is wrong with it. */
+export function decodeShardFrame(bytes: Buffer): readonly ShardMessage[] {
+  return messagesOf(decode(attend.responseDeserialize, bytes), shardReaders);
+}
+
+/** Bytes that a message takes in a frame, at most. All its text is ASCII. */
+export function encodedSize(message: AgentMessage | ShardMessage): number {
+  // Tags, lengths, numbers: want has the most, 28.
+  let size = 32 + message.blob.length;
+  if (message.kind === 'want' || message.kind === 'lease') size += message.source.length;
+  else if (message.kind === 'failed') size += message.peer.length;
+  else if (message.kind === 'take')
+    for (const { id, address } of message.peers) size += 10 + id.length + address.length;
+  return size;
+}
+
+/** Bytes that a hello takes in a frame, at most. */
+export const largestHello = 64 + 255 + longestAddress + 63;
+
+function decode(deserialize: (bytes: Buffer) => object, bytes: Buffer): Fields {
+  try {
+    return deserialize(bytes) as Fields;
+  } catch (error) {
+    throw new FrameError('a frame that is not of the protocol', { cause: error });
+  }
+}
+
+function messagesOf<Message extends { readonly kind: string }>(frame: Fields, readers: Readers<Message>): Message[] {
+  const wrapped = frame.messages as readonly Fields[];
+  if (wrapped.length > mostMessages) throw new FrameError(`more than ${mostMessages} messages in a frame`);
+  return wrapped.map((fields) => {
+    const kind = fields.message;
+    if (typeof kind !== 'string') throw new FrameError('a message of no known kind');
+    return readers[kind as Kind<Message>](fields[kind] as Fields);
+  });
+}
+
+function helloOf(fields: Fields): Hello {
+  return {
+    id: asId(fields.id, 'id'),
+    address: asAddress(fields.address),
+    zone: asZone(fields.zone),
+    role: named(roles, fields.role, 'role'),
+    slots: asSlots(fields.slots),
+    leases: asLeases(fields.leases),
+  };
+}
+
+function peersOf(value: unknown): readonly Peer[] {
+  const peers = value as readonly Fields[];
+  if (peers.length < 1 || peers.length > peersPerTake) throw new FrameError(`peers are not 1 to ${peersPerTake}`);
+  return peers.map(({ id, address }) => ({ id: asId(id, "a peer's id"), address: asAddress(address) }));
+}
+
+function keyOf({ blob, piece }: Fields): { readonly blob: string; readonly piece: number } {
+  return { blob: asDigest(blob), piece: asPiece(piece) };
+}
+
+/** An unknown number of an enum comes as that number. */
+function named<T>(names: Readonly<Record<string, T>>, value: unknown, field: string): T {
+  const found = typeof value === 'string' ? names[value] : undefined;
+  if (found === undefined) throw new FrameError(`${field} has a value that is not of the protocol`);
+  return found;
+}
+
+function nameOf<T extends string>(names: Readonly<Record<string, T>>, value: T): string {
+  return Object.keys(names).find((name) => names[name] === value) ?? value;
+}

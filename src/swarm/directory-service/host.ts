@@ -1,0 +1,115 @@
+import { systemClock } from '../../clock.ts';
+import type { Agent } from '../directory/agent.ts';
+import { Directory, type DirectoryStat } from '../directory/directory.ts';
+import type { Hello } from '../messages.ts';
+import { placementOf, samePlacement } from './shards.ts';
+import type { Attendance, Attendee, DirectoryHost, DirectoryHostOptions } from './types.ts';
+
+/** Long enough for every holder's announcements, short enough not to be felt in a pull (docs/swarm.md). Milliseconds. */
+const defaultSettleTime = 500;
+
+export function createDirectoryHost(options: DirectoryHostOptions): DirectoryHost {
+  return new Host(options);
+}
+
+/** Drives one `Directory`: its deadlines, its membership, and who gets its decisions. */
+class Host implements DirectoryHost {
+  readonly #clock: NonNullable<DirectoryHostOptions['clock']>;
+  readonly #directory: Directory;
+  readonly #attendees = new Map<Agent, Attendee>();
+  readonly #byId = new Map<string, Agent>();
+  readonly #unfollow: () => void;
+  #sleep: AbortController | undefined;
+  #sleepsUntil = Number.POSITIVE_INFINITY;
+  #closed = false;
+
+  constructor(options: DirectoryHostOptions) {
+    const { membership, transferTimeoutMs, limits } = options;
+    this.#clock = options.clock ?? systemClock;
+    let placement = placementOf(membership);
+    this.#directory = new Directory({
+      send: (agent, message) => this.#attendees.get(agent)?.receive(message),
+      now: this.#clock.now,
+      random: this.#clock.random,
+      transferTimeout: transferTimeoutMs,
+      settleTime: options.settleTimeMs ?? defaultSettleTime,
+      shards: shardsOf(placement),
+      ...(limits !== undefined && { limits }),
+    });
+    this.#unfollow = membership.onChange(() => {
+      const next = placementOf(membership);
+      if (samePlacement(placement, next)) return;
+      placement = next;
+      this.#after(() => this.#directory.membershipChanged(shardsOf(next)));
+    });
+    this.#watchDeadline();
+  }
+
+  get stat(): DirectoryStat {
+    return this.#directory.stat;
+  }
+
+  attach(hello: Hello, attendee: Attendee): Attendance | undefined {
+    if (this.#closed) return undefined;
+    const former = this.#byId.get(hello.id);
+    if (former !== undefined) this.#leave(former)?.ended('replaced');
+    const agent = this.#after(() => this.#directory.join(hello));
+    if (agent === undefined) return undefined;
+    this.#attendees.set(agent, attendee);
+    this.#byId.set(hello.id, agent);
+    return {
+      say: (message) => this.#after(() => this.#directory.apply(agent, message)),
+      update: (update) => this.#directory.update(agent, update),
+      leave: () => {
+        this.#leave(agent);
+      },
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#unfollow();
+    this.#sleep?.abort();
+    for (const agent of [...this.#attendees.keys()]) this.#leave(agent)?.ended('stopped');
+  }
+
+  #leave(agent: Agent): Attendee | undefined {
+    const attendee = this.#attendees.get(agent);
+    if (attendee === undefined) return undefined;
+    this.#attendees.delete(agent);
+    this.#byId.delete(agent.hello.id);
+    this.#after(() => this.#directory.leave(agent));
+    return attendee;
+  }
+
+  /** Lets something happen to the directory, and sees to its next deadline. */
+  #after<T>(event: () => T): T {
+    const result = event();
+    this.#watchDeadline();
+    return result;
+  }
+
+  #watchDeadline(): void {
+    const next = this.#directory.nextDeadline;
+    if (this.#closed || next === undefined || next >= this.#sleepsUntil) return;
+    this.#sleep?.abort();
+    const sleep = new AbortController();
+    this.#sleep = sleep;
+    this.#sleepsUntil = next;
+    this.#clock.sleep(Math.max(0, next - this.#clock.now()), sleep.signal).then(
+      () => {
+        if (sleep.signal.aborted) return;
+        this.#sleepsUntil = Number.POSITIVE_INFINITY;
+        this.#after(() => this.#directory.tick());
+      },
+      (error: unknown) => {
+        // Replaced by an earlier deadline, or closed.
+        if (!sleep.signal.aborted) throw error;
+      },
+    );
+  }
+}
+
+function shardsOf(placement: { readonly directory: readonly string[] }): number {
+  return Math.max(1, placement.directory.length);
+}
