@@ -22,7 +22,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   const { cache } = config.p2p.v2;
   const store = await createPieceStore({ config: cache, directory: path.join(config.stateDir, 'cache'), native, log });
   const acr = await startAcr(config, log, { environment: process.env });
-  const oss = config.p2p.plusMode.ossInternetAccelerate ? new OssAcceleration(systemClock.now) : undefined;
+  const oss = config.p2p.plusMode.ossInternetAccelerate ? new OssAcceleration(systemClock.now, log) : undefined;
   const client = createRegistryClient(
     {
       hosts: config.registries.hosts,
@@ -38,7 +38,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     client,
     store,
     native,
-    policy: createPolicy(config.registries),
+    policy: createPolicy({ ...config.registries, instanceHosts: () => acr.instances.hosts() }),
     blockBytes: cache.blocksize * 1024,
     parallels: config.p2p.proxyFsParallels,
     authorizationTTL: config.p2p.authorizationTTL,

@@ -5,6 +5,8 @@ export interface PolicyRules {
   /** Patterns of `<registry>/<repository>`; `*` stands for any run of characters, `/` included. */
   readonly include: readonly string[];
   readonly exclude: readonly string[];
+  /** The hosts of the configured ACR instances, as they are known now; undefined: there are no instances configured. */
+  readonly instanceHosts?: () => ReadonlySet<string> | undefined;
 }
 
 /** `rule` names what decided, in words for the pull's log line. */
@@ -15,7 +17,7 @@ export interface PolicyDecision {
 
 export type Policy = (repository: Repository) => PolicyDecision;
 
-/** Compiles the rules once; the policy itself is a pure function of the repository. Exclusion wins. */
+/** Compiles the rules once; the policy itself is a function of the repository and the instances' hosts. Exclusion wins. */
 export function createPolicy(rules: PolicyRules): Policy {
   const include = rules.include.map(compile);
   const exclude = rules.exclude.map(compile);
@@ -23,8 +25,16 @@ export function createPolicy(rules: PolicyRules): Policy {
     const name = `${registry}/${repository}`;
     const excluded = exclude.find((pattern) => pattern.matches(name));
     if (excluded) return { accelerate: false, rule: `registries.exclude: ${excluded.text}` };
+    const hosts = rules.instanceHosts?.();
+    if (hosts !== undefined && !hosts.has(registry)) {
+      const rule = hosts.size === 0 ? 'the hosts of acrInstances are not known yet' : 'not a host of acrInstances';
+      return { accelerate: false, rule };
+    }
     const included = include.find((pattern) => pattern.matches(name));
-    if (included) return { accelerate: true, rule: `registries.include: ${included.text}` };
+    if (included) {
+      const rule = hosts === undefined ? `registries.include: ${included.text}` : 'acrInstances';
+      return { accelerate: true, rule };
+    }
     return { accelerate: false, rule: 'no pattern of registries.include matches' };
   };
 }

@@ -1,3 +1,4 @@
+import type { Logger } from '../telemetry/log.ts';
 import type { Detour } from './redirect.ts';
 
 /** Why an object storage URL was left as it was. */
@@ -29,14 +30,16 @@ const bucketHost = /^([a-z0-9][a-z0-9-]{1,61}[a-z0-9])\.oss-(?!accelerate)[a-z0-
  */
 export class OssAcceleration implements Detour {
   readonly #now: () => number;
+  readonly #log: Pick<Logger, 'info' | 'warn'>;
   readonly #failedAt = new Map<string, number>();
   #accelerated = 0;
   #fellBack = 0;
   readonly #unchanged: Record<UnchangedReason, number> = { 'signed-host': 0, failing: 0 };
 
   /** `now`: monotonic milliseconds. */
-  constructor(now: () => number) {
+  constructor(now: () => number, log: Pick<Logger, 'info' | 'warn'>) {
     this.#now = now;
+    this.#log = log;
   }
 
   get counts(): OssCounts {
@@ -49,6 +52,10 @@ export class OssAcceleration implements Detour {
     const reason = this.#reasonAgainst(url);
     if (reason !== undefined) {
       this.#unchanged[reason] += 1;
+      if (reason === 'signed-host' && this.#unchanged[reason] === 1) {
+        const { hostname } = url;
+        this.#log.info({ hostname }, 'the registry signs the host of its redirects: OSS acceleration is not possible');
+      }
       return undefined;
     }
     this.#accelerated += 1;
@@ -59,8 +66,10 @@ export class OssAcceleration implements Detour {
 
   failed(url: URL): void {
     this.#fellBack += 1;
-    this.#failedAt.delete(url.hostname);
-    this.#failedAt.set(url.hostname, this.#now());
+    const { hostname } = url;
+    this.#log.warn({ hostname }, 'OSS acceleration failed, and pauses: is transfer acceleration on for the bucket?');
+    this.#failedAt.delete(hostname);
+    this.#failedAt.set(hostname, this.#now());
     const [oldest] = this.#failedAt.keys();
     if (this.#failedAt.size > mostBuckets && oldest !== undefined) this.#failedAt.delete(oldest);
   }

@@ -39,6 +39,8 @@ export interface AgentOptions {
   readonly registryHosts?: Readonly<Record<string, { readonly plainHttp?: boolean }>>;
   /** Further keys of the section p2p: the swarm's. */
   readonly p2p?: Readonly<Record<string, unknown>>;
+  /** Further sections of the configuration: ACR's. */
+  readonly sections?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Put before the command: how a program is run in a network namespace. */
   readonly prefix?: Command;
@@ -113,6 +115,7 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
         ...(options.pathFormSessions === undefined ? {} : { pathFormSessions: options.pathFormSessions }),
       },
       registries: { exclude: options.exclude ?? [], hosts: options.registryHosts ?? {} },
+      ...options.sections,
       p2p: { ...options.p2p, v2: { cache: cacheConfig(memoryTier, options.diskTier) } },
     }),
   );

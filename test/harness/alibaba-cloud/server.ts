@@ -1,7 +1,5 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { Scope } from '../scope.ts';
@@ -9,75 +7,68 @@ import { FakeCloud, json } from './cloud.ts';
 import { FakeMetadata } from './metadata.ts';
 import type { FakeCloudState, Trouble, WireAnswer, WireRequest } from './types.ts';
 
-export interface CloudServerOptions {
-  /** Where OpenAPI and STS listen; a free port of 127.0.0.1 by default. */
-  readonly api?: Listen;
-  /** Where the metadata service listens; a free port of 127.0.0.1 by default. */
-  readonly metadata?: Listen;
-}
-
-export interface Listen {
-  readonly host: string;
-  readonly port: number;
-  /** PEM files; https then. */
-  readonly tls?: { readonly certificateFile: string; readonly keyFile: string };
-}
-
-export interface CloudServer {
+/** OpenAPI, STS and the metadata service of a cloud, for whatever server they are put into. */
+export interface CloudServices {
   readonly cloud: FakeCloud;
   readonly metadata: FakeMetadata;
-  readonly apiUrl: string;
-  readonly metadataUrl: string;
+  readonly onApi: RequestListener;
+  readonly onMetadata: RequestListener;
   /** Decides over each call's trouble; `attempt` counts the calls before it, of every kind. */
   trouble: ((attempt: number, request: WireRequest) => Trouble | undefined) | undefined;
 }
 
-/** Starts OpenAPI, STS and the metadata service of a cloud. */
-export async function startAlibabaCloud(
-  scope: Scope,
-  state: FakeCloudState,
-  options: CloudServerOptions = {},
-): Promise<CloudServer> {
+export interface CloudServer extends CloudServices {
+  readonly apiUrl: string;
+  readonly metadataUrl: string;
+}
+
+export function createAlibabaCloud(state: FakeCloudState): CloudServices {
   const cloud = new FakeCloud(state);
   const metadata = new FakeMetadata(cloud);
   let attempts = 0;
-  const running: { trouble: CloudServer['trouble'] } = { trouble: undefined };
-  const anywhere: Listen = { host: '127.0.0.1', port: 0 };
-  const apiUrl = await listen(scope, options.api ?? anywhere, (request, response, host) => {
-    const trouble = running.trouble?.(attempts++, request);
-    response.setHeader('date', new Date(cloud.now()).toUTCString());
-    if (trouble === 'hang') return;
-    if (trouble === 'reset') response.socket?.resetAndDestroy();
-    else write(response, trouble === undefined ? cloud.answer(request, host) : wrong(trouble));
-  });
-  const metadataUrl = await listen(scope, options.metadata ?? anywhere, (request, response) => {
-    write(response, metadata.answer(request));
-  });
-  return Object.assign(running, { cloud, metadata, apiUrl, metadataUrl });
+  const services: CloudServices = {
+    cloud,
+    metadata,
+    trouble: undefined,
+    onApi: listener((request, response, host) => {
+      const trouble = services.trouble?.(attempts++, request);
+      response.setHeader('date', new Date(cloud.now()).toUTCString());
+      if (trouble === 'hang') return;
+      if (trouble === 'reset') response.socket?.resetAndDestroy();
+      else write(response, trouble === undefined ? cloud.answer(request, host) : wrong(trouble));
+    }),
+    onMetadata: listener((request, response) => write(response, metadata.answer(request))),
+  };
+  return services;
+}
+
+/** Starts a cloud on two ports of loopback. */
+export async function startAlibabaCloud(scope: Scope, state: FakeCloudState): Promise<CloudServer> {
+  const services = createAlibabaCloud(state);
+  const listen = async (server: Server): Promise<string> => {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    scope.defer(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  };
+  const apiUrl = await listen(createServer(services.onApi));
+  const metadataUrl = await listen(createServer(services.onMetadata));
+  return Object.assign(services, { apiUrl, metadataUrl });
 }
 
 type Answer = (request: WireRequest, response: ServerResponse, host: string) => void;
 
-async function listen(scope: Scope, { host, port, tls }: Listen, answer: Answer): Promise<string> {
-  const onRequest = (message: IncomingMessage, response: ServerResponse): void => {
+function listener(answer: Answer): RequestListener {
+  return (message, response) => {
     response.on('error', () => undefined);
     wireRequest(message).then(
       (request) => answer(request, response, message.headers.host ?? ''),
       () => response.destroy(),
     );
   };
-  const server =
-    tls === undefined
-      ? createHttpServer(onRequest)
-      : createHttpsServer({ cert: await readFile(tls.certificateFile), key: await readFile(tls.keyFile) }, onRequest);
-  server.listen(port, host);
-  await once(server, 'listening');
-  scope.defer(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  const address = server.address() as AddressInfo;
-  return `${tls === undefined ? 'http' : 'https'}://${address.address}:${address.port}`;
 }
 
 async function wireRequest(message: IncomingMessage): Promise<WireRequest> {

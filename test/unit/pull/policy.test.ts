@@ -24,6 +24,18 @@ describe('the policy', () => {
     expect(policy(image(name))).toEqual({ accelerate, rule });
   });
 
+  it.each([
+    ['a.cr.aliyuncs.com/team/app', ['a.cr.aliyuncs.com'], true, 'acrInstances'],
+    ['docker.io/library/nginx', ['a.cr.aliyuncs.com'], false, 'not a host of acrInstances'],
+    ['a.cr.aliyuncs.com/secret/app', ['a.cr.aliyuncs.com'], false, 'registries.exclude: */secret/*'],
+    ['a.cr.aliyuncs.com/team/app', [], false, 'the hosts of acrInstances are not known yet'],
+    ['docker.io/library/nginx', undefined, true, 'registries.include: *'],
+  ])('of %s with the instance hosts %j', (name, hosts, accelerate, rule) => {
+    const instanceHosts = () => hosts && new Set(hosts);
+    const decide = createPolicy({ include: ['*'], exclude: ['*/secret/*'], instanceHosts });
+    expect(decide(image(name))).toEqual({ accelerate, rule });
+  });
+
   it('matches as a glob whose star stands for any run of characters', () => {
     const text = fc.string({ unit: fc.constantFrom('a', 'b', '/', '.'), maxLength: 8 });
     const pattern = fc.string({ unit: fc.constantFrom('a', 'b', '/', '.', '*'), maxLength: 8 });

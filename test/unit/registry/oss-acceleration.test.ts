@@ -1,13 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { OssAcceleration } from '../../../src/registry/oss-acceleration.ts';
+import { keptLog } from '../../harness/log-lines.ts';
 
 const v1 = '?OSSAccessKeyId=STS.x&Expires=1700000000&Signature=a%2Bb%3D';
 const v4 =
   '?x-oss-signature-version=OSS4-HMAC-SHA256&x-oss-credential=k%2F20260101%2Fcn-hangzhou%2Foss&x-oss-signature=ab';
 const bucket = 'https://images.oss-cn-hangzhou.aliyuncs.com';
 
-const by = (url: string) => new OssAcceleration(() => 0).of(new URL(url))?.href;
+const acceleration = (now = () => 0) => new OssAcceleration(now, keptLog().log);
+const by = (url: string) => acceleration().of(new URL(url))?.href;
 
 describe('OSS transfer acceleration', () => {
   test.each([
@@ -35,7 +37,7 @@ describe('OSS transfer acceleration', () => {
     ['V2', '?x-oss-signature-version=OSS2&x-oss-additional-headers=Host&x-oss-signature=a'],
     ["S3's form", '?X-Amz-SignedHeaders=host&X-Amz-Signature=ab'],
   ])('leaves alone, and counts, a signature over the host: %s', (_version, query) => {
-    const oss = new OssAcceleration(() => 0);
+    const oss = acceleration();
     expect(oss.of(new URL(`${bucket}/blob${query}`))).toBeUndefined();
     expect(oss.counts).toEqual({ accelerated: 0, fellBack: 0, unchanged: { 'signed-host': 1, failing: 0 } });
   });
@@ -53,7 +55,7 @@ describe('OSS transfer acceleration', () => {
 
   test('leaves a bucket alone for ten minutes after its acceleration failed', () => {
     let now = 0;
-    const oss = new OssAcceleration(() => now);
+    const oss = acceleration(() => now);
     const url = new URL(`${bucket}/b${v1}`);
     oss.of(url);
     oss.failed(url);
@@ -71,7 +73,7 @@ describe('OSS transfer acceleration', () => {
       fc.property(part, part, part, (object, name, value) => {
         const url = new URL(`${bucket}/${encodeURIComponent(object)}`);
         url.searchParams.append(`p${name}`, value);
-        const accelerated = new OssAcceleration(() => 0).of(url);
+        const accelerated = acceleration().of(url);
         expect(accelerated?.host).toBe('images.oss-accelerate.aliyuncs.com');
         expect(accelerated?.href.slice(accelerated.origin.length)).toBe(url.href.slice(url.origin.length));
       }),
