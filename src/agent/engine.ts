@@ -8,12 +8,15 @@ import type { Config } from '../config/schema.ts';
 import { createMirror } from '../mirror/mirror.ts';
 import { native } from '../native/index.ts';
 import { PullEngine } from '../pull/engine.ts';
+import { PullHistory } from '../pull/history.ts';
 import { createPolicy } from '../pull/policy.ts';
 import { createRegistryClient } from '../registry/client.ts';
 import { OssAcceleration } from '../registry/oss-acceleration.ts';
 import { createPieceStore } from '../store/store.ts';
+import type { StoreStat } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { EngineService } from './engine-service.ts';
+import { Observation } from './observation.ts';
 
 /** Runs until the supervisor closes its end of standard input, or SIGTERM. Throws when a part can't start. */
 export async function runEngine(config: Config, log: Logger): Promise<void> {
@@ -34,7 +37,9 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     },
     log,
   );
+  const history = new PullHistory({ blockBytes: cache.blocksize * 1024, now: () => performance.now(), wall: Date.now });
   const engine = new PullEngine({
+    observer: history,
     client,
     store,
     native,
@@ -56,17 +61,25 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     log,
   });
   await mirror.listen();
-  const service = new EngineService(engine, store, config.runDir, log);
+  const observation = new Observation({ history, store, mirror });
+  const service = new EngineService({ engine, store, observation, runDir: config.runDir, log });
   await service.listen();
-  log.info({ mirror: mirror.address, cache: store.stat() }, 'engine ready');
+  log.info({ mirror: mirror.address, cache: summary(store.stat()) }, 'engine ready');
 
   await stop;
   log.info('engine stops');
   service.close();
+  observation.close();
   await mirror.close();
   await client.close();
   await acr.close();
   await store.close();
+}
+
+/** What the log tells of the cache at the start. */
+function summary({ mode, memory, disk, pieces, blobs }: StoreStat): object {
+  const { capacity, engine, degraded } = disk ?? {};
+  return { mode, pieces, blobs, memory: memory.capacity, ...(disk && { disk: { capacity, engine, degraded } }) };
 }
 
 /** CRI-O's mirror requests carry no secret (its configuration has no place for one): there the path form has to do. */
