@@ -2,21 +2,17 @@ import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { startAcr } from '../acr/start.ts';
-import { systemClock } from '../clock.ts';
 import { loopbackSecret } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
 import { createMirror } from '../mirror/mirror.ts';
 import { native } from '../native/index.ts';
 import { PullEngine } from '../pull/engine.ts';
-import { PullHistory } from '../pull/history.ts';
 import { createPolicy } from '../pull/policy.ts';
-import { createRegistryClient } from '../registry/client.ts';
-import { OssAcceleration } from '../registry/oss-acceleration.ts';
 import { createPieceStore } from '../store/store.ts';
-import type { StoreStat } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { EngineService } from './engine-service.ts';
-import { Observation } from './observation.ts';
+import { configuredRegistryClient } from './registry.ts';
+import { joinSwarm } from './swarm.ts';
 
 /** Runs until the supervisor closes its end of standard input, or SIGTERM. Throws when a part can't start. */
 export async function runEngine(config: Config, log: Logger): Promise<void> {
@@ -25,21 +21,10 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   const { cache } = config.p2p.v2;
   const store = await createPieceStore({ config: cache, directory: path.join(config.stateDir, 'cache'), native, log });
   const acr = await startAcr(config, log, { environment: process.env });
-  const oss = config.p2p.plusMode.ossInternetAccelerate ? new OssAcceleration(systemClock.now, log) : undefined;
-  const client = createRegistryClient(
-    {
-      hosts: config.registries.hosts,
-      connectTimeout: config.p2p.connectTimeout,
-      transferTimeout: config.p2p.transferTimeout,
-      parallels: config.p2p.proxyFsParallels,
-      environment: process.env,
-      detour: oss,
-    },
-    log,
-  );
-  const history = new PullHistory({ blockBytes: cache.blocksize * 1024, now: () => performance.now(), wall: Date.now });
+  const client = configuredRegistryClient(config, log);
+  const joined = await joinSwarm(config, store, log);
   const engine = new PullEngine({
-    observer: history,
+    ...(joined && { swarm: joined.swarm }),
     client,
     store,
     native,
@@ -61,25 +46,18 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     log,
   });
   await mirror.listen();
-  const observation = new Observation({ history, store, mirror });
-  const service = new EngineService({ engine, store, observation, runDir: config.runDir, log });
+  const service = new EngineService(engine, store, config.runDir, log);
   await service.listen();
-  log.info({ mirror: mirror.address, cache: summary(store.stat()) }, 'engine ready');
+  log.info({ mirror: mirror.address, cache: store.stat() }, 'engine ready');
 
   await stop;
   log.info('engine stops');
   service.close();
-  observation.close();
   await mirror.close();
+  await joined?.close();
   await client.close();
   await acr.close();
   await store.close();
-}
-
-/** What the log tells of the cache at the start. */
-function summary({ mode, memory, disk, pieces, blobs }: StoreStat): object {
-  const { capacity, engine, degraded } = disk ?? {};
-  return { mode, pieces, blobs, memory: memory.capacity, ...(disk && { disk: { capacity, engine, degraded } }) };
 }
 
 /** CRI-O's mirror requests carry no secret (its configuration has no place for one): there the path form has to do. */

@@ -15,6 +15,7 @@ export function createProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'shoal: ')) })
     .exitOverride();
   addAgent(program);
+  addPull(program);
   addConfig(program);
   addRuntime(program);
   addCache(program);
@@ -36,10 +37,25 @@ function addAgent(program: Command): void {
     .option('--runtime-endpoint <url>', 'short for --set runtimeEndpoint=<url>')
     .option('--log-level <level>', 'short for --set log.level=<level>')
     .action(async (options) => (await import('./agent.ts')).agent(options));
+  withConfigOptions(program.command('mirror'))
+    .description('keep a cache for the cluster that fetches from registries for other nodes (plus mode)')
+    .action(async (options) => (await import('./role.ts')).role('mirror', options));
+  withConfigOptions(program.command('scheduler'))
+    .description("host the swarm's directory, so that agents need not")
+    .action(async (options) => (await import('./role.ts')).role('scheduler', options));
   withConfigOptions(program.command('engine', { hidden: true }))
     .description('the part of the agent that moves bytes; the agent starts it')
     .option('--config-fd <number>', 'read the effective configuration from this descriptor', Number)
     .action(async (options) => (await import('./engine.ts')).engine(options));
+}
+
+function addPull(program: Command): void {
+  withConfigOptions(program.command('pull'))
+    .description('pull an image through the running agent: into its cache, or into an OCI layout')
+    .argument('<image>', 'as in a pod')
+    .option('--layout <folder>', 'write the image there, as an OCI image layout')
+    .addOption(outputOption())
+    .action(async (image, options) => (await import('./pull/pull.ts')).pull(image, options));
 }
 
 function addConfig(program: Command): void {

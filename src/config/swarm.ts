@@ -70,6 +70,12 @@ export const swarmKeys = {
         .enum(['p2p', 'source'])
         .default('p2p')
         .describe('p2p: pieces come from other nodes, too. source: from mirrors or the registry alone.'),
+      cacheTTL: duration
+        .prefault('24h')
+        .describe('shoal mirror: how long a piece is kept, in seconds, or with a unit. 0: until its room is needed.'),
+      cacheHostPath: absolutePath
+        .optional()
+        .describe('shoal mirror: where its cache is. Below stateDir by default, which in a pod is lost with the pod.'),
       ossInternetAccelerate: z
         .boolean()
         .default(false)
@@ -77,5 +83,3 @@ export const swarmKeys = {
     })
     .prefault({}),
 };
-
-export type SwarmConfig = { [Key in keyof typeof swarmKeys]: z.output<(typeof swarmKeys)[Key]> };

@@ -152,7 +152,15 @@ export class SwarmFetcher implements BlobFetcher {
           const source = sourceOf(blob);
           if (source !== undefined) {
             const bytes = pinned.bytes.length;
-            countPiece(source, { digest: blob.digest, index: piece, bytes, source: 'peer', from });
+            const sender = this.#options.swarm.describe(from);
+            countPiece(source, {
+              digest: blob.digest,
+              index: piece,
+              bytes,
+              source: sender?.role === 'mirror' ? 'mirror' : 'peer',
+              from,
+              ...(sender && { zone: sender.zone }),
+            });
           }
           state.heardAt = this.#options.now();
           blob.arrived(piece, source);

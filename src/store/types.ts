@@ -1,5 +1,3 @@
-import type { DistributionSnapshot } from '../telemetry/distribution.ts';
-
 /** What the other rooms may know of the piece store: one interface over the memory tier and the disk tier. */
 
 /** A piece is named by its blob and its place in it. Every node cuts a blob of one size in the same way. */
@@ -41,24 +39,6 @@ export interface PieceWriter {
   abort(): void;
 }
 
-export interface DiskStat {
-  readonly used: number;
-  readonly capacity: number;
-  readonly engine: string;
-  readonly degraded?: string;
-  /** Requests to the device since it was opened last, and how long pieces took since the start, waiting included. */
-  readonly io: {
-    readonly inFlight: number;
-    readonly queued: number;
-    readonly reads: number;
-    readonly writes: number;
-    readonly readBytes: number;
-    readonly writtenBytes: number;
-    readonly readSeconds: DistributionSnapshot;
-    readonly writeSeconds: DistributionSnapshot;
-  };
-}
-
 export interface StoreStat {
   readonly mode: 'disk' | 'memory';
   /** Bytes of pieces (whole blocks) in memory and the tier's size. */
@@ -69,7 +49,12 @@ export interface StoreStat {
     readonly dirty: number;
   };
   /** Absent in memory mode. `degraded` says why the disk is not used now. */
-  readonly disk?: DiskStat;
+  readonly disk?: {
+    readonly used: number;
+    readonly capacity: number;
+    readonly engine: string;
+    readonly degraded?: string;
+  };
   readonly pieces: number;
   readonly blobs: number;
   readonly hits: { readonly memory: number; readonly disk: number };

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { Driver } from './driver.ts';
+import type { Member, Membership } from './membership/types.ts';
 import type { AgentMessage, Have, ShardMessage } from './messages.ts';
 import type { TargetOptions } from './schedule/target.ts';
 import { defaultScheduleLimits } from './schedule.ts';
@@ -33,26 +34,28 @@ export interface PeerSwarmOptions {
   readonly connect: (listener: DirectoryListener) => Directories;
   /** The peers are mirrors that fetch what they don't have: they are told from where. */
   readonly hints?: boolean;
-  /** A connection to the peer failed. */
-  readonly unreachable: (peer: string) => void;
+  readonly membership: Pick<Membership, 'members' | 'suspect'>;
   readonly clock: Clock;
 }
 
 /** The swarm in production: the schedule's driver, the directory, the peers' bytes and the store behind one interface. */
 export class PeerSwarm implements Swarm {
   readonly #driver: Driver;
+  readonly #membership: PeerSwarmOptions['membership'];
   readonly #directories: Directories;
   readonly #listeners = new Set<() => void>();
   #wasUsable = false;
   #closed = false;
 
-  constructor({ client, store, connect, hints = false, unreachable, clock }: PeerSwarmOptions) {
+  constructor({ client, store, connect, hints = false, membership, clock }: PeerSwarmOptions) {
+    this.#membership = membership;
     this.#driver = new Driver({
       limits: { ...defaultScheduleLimits, windowBytes: store.readAheadBytes },
       client,
       hints,
       say: (message) => this.#directories.say(message),
-      unreachable,
+      // A connection to the peer failed.
+      unreachable: (peer) => membership.suspect(peer),
       clock,
     });
     this.#directories = connect({
@@ -95,6 +98,10 @@ export class PeerSwarm implements Swarm {
 
   isActive(blob: string): boolean {
     return this.#driver.isActive(blob);
+  }
+
+  describe(peer: string): Member | undefined {
+    return this.#membership.members().find(({ id }) => id === peer);
   }
 
   obtained(blob: string, piece: number, crc32c: number): void {

@@ -305,9 +305,13 @@ export class Schedule {
     }
     this.#startReady();
     for (const request of this.#plain) {
-      if (this.#fetching + this.#marked.size >= this.#leases) break;
+      if (!this.#hasFreeLease) break;
       this.#ask(request);
     }
+  }
+
+  get #hasFreeLease(): boolean {
+    return this.#fetching + this.#marked.size < this.#leases;
   }
 
   /** Whether a piece that were decided on now would soon be downloaded. */
@@ -397,12 +401,26 @@ export class Schedule {
 
   #ask(request: Request): void {
     this.#plain.delete(request);
-    const free = this.#marked.has(request) || this.#fetching + this.#marked.size < this.#leases;
-    request.lease = free;
-    if (free) this.#marked.add(request);
+    if (!this.#marked.has(request) && !this.#hasFreeLease && request.urgent) this.#yieldMark();
+    request.lease = this.#marked.has(request) || this.#hasFreeLease;
+    if (request.lease) this.#marked.add(request);
     else this.#plain.add(request);
-    const { blob, source } = request.target;
-    const { piece, lease, urgent } = request;
+    this.#sayWant(request);
+  }
+
+  /** What a reader waits for is fetched before what lies ahead: another want gives its prospect of a lease away. */
+  #yieldMark(): void {
+    for (const request of this.#marked) {
+      if (request.urgent) continue;
+      this.#marked.delete(request);
+      this.#plain.add(request);
+      request.lease = false;
+      this.#sayWant(request);
+      return;
+    }
+  }
+
+  #sayWant({ target: { blob, source }, piece, lease, urgent }: Request): void {
     this.#options.output.say({ kind: 'want', blob, piece, lease, urgent, source });
   }
 

@@ -1,3 +1,4 @@
+import type { MemberRole } from './membership/types.ts';
 import type { TargetOptions } from './schedule/target.ts';
 import type { PieceKey } from './transfer/types.ts';
 
@@ -40,6 +41,8 @@ export interface Swarm {
   reach(blob: string, end: number): void;
   /** Whether a piece of the blob is on its way here. */
   isActive(blob: string): boolean;
+  /** What is known of a node that gave a piece. */
+  describe(peer: string): { readonly role: MemberRole; readonly zone: string } | undefined;
   /** A piece is here that came by another way. */
   obtained(blob: string, piece: number, crc32c: number): void;
   /** The whole blob's SHA-256 was wrong. Call it before its pieces are dropped. */

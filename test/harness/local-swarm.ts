@@ -178,7 +178,7 @@ export class LocalSwarm {
           },
         };
       },
-      unreachable: (peer) => node.unreachable.push(peer),
+      membership: { members: () => [], suspect: (peer) => node.unreachable.push(peer) },
       clock: systemClock,
     });
     scope.defer(() => swarm.close());

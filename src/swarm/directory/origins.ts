@@ -2,7 +2,8 @@ import type { Piece } from './piece.ts';
 
 interface Origin {
   leases: number;
-  /** Pieces whose lease has to wait, first come first served. */
+  /** Pieces whose lease has to wait: those that a reader waits for before the others, else first come first served. */
+  readonly urgent: Set<Piece>;
   readonly waiting: Set<Piece>;
 }
 
@@ -31,14 +32,15 @@ export class Origins {
   claim(piece: Piece): boolean {
     let origin = this.#origins.get(piece.source);
     if (origin === undefined) {
-      origin = { leases: 0, waiting: new Set() };
+      origin = { leases: 0, urgent: new Set(), waiting: new Set() };
       this.#origins.set(piece.source, origin);
     }
+    origin.urgent.delete(piece);
+    origin.waiting.delete(piece);
     if (origin.leases >= this.#share) {
-      origin.waiting.add(piece);
+      (piece.urgent > 0 ? origin.urgent : origin.waiting).add(piece);
       return false;
     }
-    origin.waiting.delete(piece);
     origin.leases += 1;
     return true;
   }
@@ -55,9 +57,11 @@ export class Origins {
   next(source: string): Piece | undefined {
     const origin = this.#origins.get(source);
     if (origin === undefined || origin.leases >= this.#share) return undefined;
-    for (const piece of origin.waiting) {
-      origin.waiting.delete(piece);
-      return piece;
+    for (const pieces of [origin.urgent, origin.waiting]) {
+      for (const piece of pieces) {
+        pieces.delete(piece);
+        return piece;
+      }
     }
     return undefined;
   }
@@ -66,12 +70,13 @@ export class Origins {
   forget(piece: Piece): void {
     const origin = this.#origins.get(piece.source);
     if (origin === undefined) return;
+    origin.urgent.delete(piece);
     origin.waiting.delete(piece);
     this.#closeIdle(piece.source, origin);
   }
 
   #closeIdle(source: string, origin: Origin): void {
-    if (origin.leases === 0 && origin.waiting.size === 0) this.#origins.delete(source);
+    if (origin.leases === 0 && origin.waiting.size === 0 && origin.urgent.size === 0) this.#origins.delete(source);
   }
 }
 

@@ -34,8 +34,9 @@ export class Piece {
   readonly groups = new Map<string, ZoneGroup>();
   /** Undecided wants whose agents would fetch the piece from the origin. */
   readonly candidates = new Set<Want>();
-  /** Undecided wants. */
+  /** Undecided wants, and how many of them a reader waits for. */
   waiting = 0;
+  urgent = 0;
   /** Wants that were decided and are under way, the lease among them. */
   granted = 0;
   lease: Want | undefined;
@@ -68,6 +69,7 @@ export class Piece {
     (want.urgent ? group.urgent : group.waiting).add(want);
     if (want.lease) this.candidates.add(want);
     this.waiting += 1;
+    if (want.urgent) this.urgent += 1;
   }
 
   dequeue(want: Want): void {
@@ -75,6 +77,7 @@ export class Piece {
     (want.urgent ? group.urgent : group.waiting).delete(want);
     this.candidates.delete(want);
     this.waiting -= 1;
+    if (want.urgent) this.urgent -= 1;
   }
 
   addHolder(agent: Agent): boolean {

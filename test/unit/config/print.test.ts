@@ -11,7 +11,13 @@ const file = '/etc/shoal/config.yaml';
 describe('the printed configuration', () => {
   test('has every key, each with its origin', () => {
     // Keys without a default are printed when somebody has set them.
-    const optional = ['host=::', 'id=node-1', 'zone=a', 'membership.kubernetes.kubeconfig=/k'];
+    const optional = [
+      'host=::',
+      'id=node-1',
+      'zone=a',
+      'membership.kubernetes.kubeconfig=/k',
+      'plusMode.cacheHostPath=/m',
+    ];
     const files = ['caFile', 'certFile', 'keyFile'].map((key) => `certificates.${key}=/${key}`);
     const cloud = ['region=cn-a', 'vpcId=vpc-1', 'accessKeyFile=/a', 'accessKeySecretFile=/b', 'securityTokenFile=/c'];
     const roles = ['rrsaRoleARN', 'rrsaOIDCProviderRoleARN', 'assumeRoleARN'].map((key) => `rrsa.${key}=acs:ram::1:x`);

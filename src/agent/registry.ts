@@ -1,0 +1,21 @@
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config/schema.ts';
+import { createRegistryClient } from '../registry/client.ts';
+import { OssAcceleration } from '../registry/oss-acceleration.ts';
+import type { RegistryClient } from '../registry/types.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+/** The client of all registries, as the configuration says. */
+export function configuredRegistryClient(config: Config, log: Logger): RegistryClient {
+  return createRegistryClient(
+    {
+      hosts: config.registries.hosts,
+      connectTimeout: config.p2p.connectTimeout,
+      transferTimeout: config.p2p.transferTimeout,
+      parallels: config.p2p.proxyFsParallels,
+      environment: process.env,
+      detour: config.p2p.plusMode.ossInternetAccelerate ? new OssAcceleration(systemClock.now, log) : undefined,
+    },
+    log,
+  );
+}

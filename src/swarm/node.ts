@@ -1,0 +1,193 @@
+import os from 'node:os';
+import type { Config } from '../config/schema.ts';
+import type { Native } from '../native/types.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { createDirectoryHost } from './directory-service/host.ts';
+import { createDirectoryLinks } from './directory-service/links.ts';
+import { createDirectoryServer } from './directory-service/server.ts';
+import type { DirectoryHost, DirectoryLinks } from './directory-service/types.ts';
+import { type Identity, identityOf } from './identity.ts';
+import { createMembership } from './membership/config.ts';
+import type { MemberRole, Membership } from './membership/types.ts';
+import type { Hello } from './messages.ts';
+import type { Directories, DirectoryListener } from './peer-swarm.ts';
+import { createSwarmPort } from './port/port.ts';
+import { createProbe } from './port/probe.ts';
+import type { SwarmPort } from './port/types.ts';
+import { securityOf } from './security.ts';
+import { createPieceClient, type PieceClient } from './transfer/client.ts';
+import type { TransferSecurity } from './transfer/listen-address.ts';
+import { createPieceServer, type PieceServer } from './transfer/server.ts';
+import type { PieceProvider } from './transfer/types.ts';
+
+/** How often the upload slots are looked at, which follow the measured uplink. Milliseconds. */
+const slotsInterval = 2_000;
+
+export interface SwarmNodeOptions {
+  readonly config: Config['p2p'];
+  readonly role: MemberRole;
+  readonly native: Pick<Native, 'crc32c'>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly log: Logger;
+}
+
+/** A node of the swarm: what it shows to others, and its ways to them. What flows there is its role's business. */
+export class SwarmNode {
+  readonly identity: Identity;
+  readonly membership: Membership;
+  readonly client: PieceClient;
+  readonly #options: SwarmNodeOptions;
+  readonly #security: TransferSecurity;
+  /** The shard that this node may have to host. */
+  readonly host: DirectoryHost;
+  #pieces: PieceServer | undefined;
+  #port: SwarmPort | undefined;
+  #links: DirectoryLinks | undefined;
+  #slots: NodeJS.Timeout | undefined;
+
+  private constructor(
+    options: SwarmNodeOptions,
+    security: TransferSecurity,
+    identity: Identity,
+    membership: Membership,
+  ) {
+    const { config, native } = options;
+    this.#options = options;
+    this.#security = security;
+    this.identity = identity;
+    this.membership = membership;
+    this.host = createDirectoryHost({ membership, transferTimeoutMs: config.transferTimeout * 1000 });
+    this.client = createPieceClient({
+      native,
+      connectTimeout: config.connectTimeout,
+      transferTimeout: config.transferTimeout,
+      maxRequests: config.proxyFsParallels,
+      ...(config.ratelimit.download > 0 && { rateLimit: config.ratelimit.download }),
+      ...(security.kind === 'tls' && { certificates: security.certificates }),
+    });
+  }
+
+  /** Undefined with `p2p.membership.source: none`. Rejects where the configuration can't be followed. */
+  static async create(options: SwarmNodeOptions): Promise<SwarmNode | undefined> {
+    const { config, role, environment, log } = options;
+    if (config.membership.source === 'none') return undefined;
+    const security = await securityOf(config, log);
+    const identity = identityOf(config.membership, {
+      port: config.port,
+      role,
+      configured: config.id,
+      facts: nodeFacts(environment),
+    });
+    const membership = createMembership(config.membership, {
+      self: identity.id,
+      probe: createProbe(security),
+      probeTimeoutMs: config.connectTimeout * 1000,
+      logger: log,
+      environment,
+    });
+    return membership && new SwarmNode(options, security, identity, membership);
+  }
+
+  /** What is told of this node; the membership's word on its zone counts unless the configuration has one. */
+  get #hello(): Hello {
+    const { config, role } = this.#options;
+    const { id, address } = this.identity;
+    const member = this.membership.members().find((each) => each.id === id);
+    return {
+      id,
+      address: member?.address ?? address,
+      zone: config.zone ?? member?.zone ?? '',
+      role: role === 'mirror' ? 'mirror' : 'agent',
+      slots: this.#pieces?.slots ?? 1,
+      leases: role === 'mirror' ? mirrorLeases : 0,
+    };
+  }
+
+  /** Serves the directory's shard, and pieces where there are any. Rejects when the port is not to be had. */
+  async listen(provider?: PieceProvider): Promise<void> {
+    const { config, log } = this.#options;
+    const { host } = config;
+    if (provider !== undefined) {
+      this.#pieces = createPieceServer({
+        provider,
+        log,
+        transferTimeout: config.transferTimeout,
+        ...(config.ratelimit.upload > 0 && { rateLimit: config.ratelimit.upload }),
+      });
+    }
+    this.#port = createSwarmPort({
+      security: this.#security,
+      port: config.port,
+      ...(host !== undefined && { host }),
+      directory: createDirectoryServer({ host: this.host, self: this.identity.id, logger: log }),
+      ...(this.#pieces && { pieces: this.#pieces }),
+      log,
+    });
+    await this.#port.listen();
+  }
+
+  /** Opens the links to the directory's shards. Call it after `listen`. */
+  connect(listener: DirectoryListener): Directories {
+    const { config, log } = this.#options;
+    const links = createDirectoryLinks({
+      self: this.#hello,
+      membership: this.membership,
+      security: this.#security,
+      local: this.host,
+      receive: (message) => listener.receive(message),
+      replaced: (moved) => listener.replaced(moved),
+      holdings: () => listener.holdings(),
+      connectTimeoutMs: config.connectTimeout * 1000,
+      logger: log,
+    });
+    this.#links = links;
+    links.onChange(() => listener.changed());
+    this.membership.onChange(() => listener.changed());
+    let slots = 0;
+    this.#slots = setInterval(() => {
+      const now = this.#pieces?.slots ?? 1;
+      if (now !== slots) links.update({ slots: now });
+      slots = now;
+    }, slotsInterval).unref();
+    const hasOthers = () => this.membership.reachable().some(({ id }) => id !== this.identity.id);
+    return {
+      say: (message) => links.say(message),
+      get usable() {
+        return links.state.usable !== 'none' && hasOthers();
+      },
+    };
+  }
+
+  /** Leaves the swarm: the others learn at once that it is gone. */
+  async close(): Promise<void> {
+    clearInterval(this.#slots);
+    await this.#links?.close();
+    await this.#port?.close();
+    await this.#pieces?.close();
+    this.host.close();
+    this.client.close();
+    await this.membership.close();
+    if (this.#security.kind === 'tls') this.#security.certificates.close();
+  }
+}
+
+/** Leases that each shard may give to a mirror unasked: as many in all as the mirror has requests to a registry, and some to wait. */
+const mirrorLeases = 4;
+
+function nodeFacts(environment: SwarmNodeOptions['environment']) {
+  const interfaces = Object.values(os.networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  // Link-local addresses (fe80::) mean nothing without an interface.
+  const usable = interfaces.filter(({ address }) => !address.startsWith('fe80:'));
+  const sorted = usable.toSorted((one, other) => rank(one) - rank(other));
+  return {
+    hostName: os.hostname(),
+    addresses: sorted.map(({ address }) => address),
+    ...(environment.NODE_NAME !== undefined && { nodeName: environment.NODE_NAME }),
+    ...(environment.POD_NAME !== undefined && { podName: environment.POD_NAME }),
+  };
+}
+
+/** IPv4 of a network first, loopback last. */
+function rank({ internal, family }: Pick<os.NetworkInterfaceInfo, 'internal' | 'family'>): number {
+  return (internal ? 2 : 0) + (family === 'IPv4' ? 0 : 1);
+}
