@@ -12,7 +12,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 try {
   await createProgram().parseAsync(process.argv);
 } catch (error) {
-  process.exitCode = report(error);
+  // At once: an engine of which one part could not start would live on by the others, and never be started anew.
+  process.exit(report(error));
 }
 
 /** Says on standard error what went wrong, without a stack: causes and mends are in the messages. */

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { freePort } from '../harness/ports.ts';
@@ -51,6 +51,16 @@ test('shoal agent hands its engine the configuration that file, environment and 
   expect(commandLine).toContain('engine\0--config-fd\0');
   expect(commandLine).not.toContain(String(port));
   expect(await agent.stop()).toEqual({ code: 0, signal: null });
+});
+
+test('an engine of which a part cannot start ends, however much of it runs already', async () => {
+  // Where its own socket goes, which comes last, is a folder with something in it.
+  await mkdir(path.join(folder, 'run/engine.sock/occupied'), { recursive: true });
+  const port = await freePort();
+  const options = ['--config', configFile, '--set', `mirror.port=${port}`];
+  const engine = await start(scope, 'shoal engine', [process.execPath, entry, 'engine', ...options]);
+  expect(await engine.exited).toEqual({ code: 1, signal: null });
+  expect(engine.output).toContain('engine.sock');
 });
 
 test('shoal agent ends on SIGINT as on SIGTERM, with nothing left behind', async () => {
