@@ -33,8 +33,9 @@ const { values: flags } = parseArgs({
     tls: { type: 'boolean', default: false },
     /** --no-direct leaves out the pull without Shoal. */
     direct: { type: 'boolean', default: true },
-    'memory-mib': { type: 'string', default: '512' },
-    'disk-mib': { type: 'string' },
+    /** Tiers of every node's cache; --disk-mib 0 is memory mode. */
+    'memory-mib': { type: 'string', default: '64' },
+    'disk-mib': { type: 'string', default: '1024' },
     json: { type: 'boolean', default: false },
     /** Arguments for the engines' Node, such as a profiler's. */
     'node-options': { type: 'string' },
@@ -47,12 +48,12 @@ const originRate = Number(flags['origin-rate'] ?? rate);
 const zones = Number(flags.zones);
 const isSlow = (node: number): boolean => flags['slow-node'] && node === nodeCount - 1;
 const zoneOf = (node: number): string => `zone${node % zones}`;
-const images = { image: opaque(Number(flags.image) * MiB, Number(flags.layers)), small: opaque(4 * MiB) };
+const images = { image: opaque(Number(flags.image) * MiB, Number(flags.layers)), warm: opaque(64 * MiB) };
 
 type Bench = Cluster<keyof typeof images>;
 
 async function startBench(scope: Scope): Promise<Bench> {
-  const disk = flags['disk-mib'];
+  const diskTier = Number(flags['disk-mib']) * MiB;
   return await startCluster(scope, {
     images,
     nodes: nodeCount,
@@ -62,7 +63,7 @@ async function startBench(scope: Scope): Promise<Bench> {
     tls: flags.tls,
     agent: {
       memoryTier: Number(flags['memory-mib']) * MiB,
-      ...(disk === undefined ? {} : { diskTier: Number(disk) * MiB }),
+      ...(diskTier === 0 ? {} : { diskTier }),
       ...(flags['node-options'] === undefined ? {} : { nodeOptions: flags['node-options'] }),
     },
   });
@@ -94,8 +95,8 @@ interface Measured {
 
 async function measureShoal(bench: Bench): Promise<Measured> {
   const { nodes, network, origin } = bench;
-  // Processes that have pulled before, as on a node.
-  await Promise.all(nodes.map((node) => bench.pull(node, 'small')));
+  // Processes that have pulled before, as on a node: compiled code, and memory that the kernel has given already.
+  await Promise.all(nodes.map((node) => bench.pull(node, 'warm')));
   origin.reset();
   const agents = (await Promise.all(nodes.map(agentPids))).flat();
   const sentBefore = await network.sent();

@@ -130,7 +130,9 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
       env: { NODE_OPTIONS: options.nodeOptions, ...options.env },
       graceMs: 10_000,
     });
-    await running.until(() => logOf(running).some((line) => line.msg === 'engine ready'), { what: 'a ready engine' });
+    const ready = (): boolean => logOf(running).some((line) => line.msg === 'engine ready');
+    // Many agents may begin at once on few processors.
+    await running.until(ready, { what: 'a ready engine', timeoutMs: 60_000 });
   };
   const stop = (): Promise<void> => life.close();
   await begin();

@@ -27,8 +27,8 @@ export interface ClusterOptions<Image extends string> {
   readonly auth?: RegistryAuth;
   /** Mutual TLS between the nodes; plain text by default. */
   readonly tls?: boolean;
-  /** Further keys of the section p2p, of one node. */
-  readonly p2p?: (node: number) => Readonly<Record<string, unknown>>;
+  /** Further keys of the section p2p of one node, whose name in the membership is `member`. */
+  readonly p2p?: (node: number, member: string) => Readonly<Record<string, unknown>>;
   readonly agent?: Pick<AgentOptions, 'memoryTier' | 'diskTier' | 'logLevel' | 'nodeOptions'>;
 }
 
@@ -51,8 +51,10 @@ export interface Cluster<Image extends string> {
   /** The image's reference, as it stands in a pod. */
   image(name: Image): string;
   content(name: Image): Promise<ImageContent>;
-  /** A PullImage of the kubelet on that node. Afterwards the runtime must have the image, every byte of it right. */
+  /** A PullImage of the kubelet on that node, and then `expectImage`. */
   pull(node: ClusterNode, name: Image, options?: PullOptions): Promise<void>;
+  /** The node's runtime must have the image, every byte of it right. Rejects otherwise. */
+  expectImage(node: ClusterNode, name: Image): Promise<void>;
   /** Has the node's runtime forget the image. */
   forget(node: ClusterNode, name: Image): Promise<void>;
 }
@@ -72,7 +74,7 @@ export async function startCluster<Image extends string>(
   const rateOf = (node: number): number => (typeof megabits === 'number' ? megabits : megabits(node));
   const network = await createNetwork(scope, [
     { name: 'origin', megabits: originMegabits },
-    ...Array.from({ length: options.nodes }, (_, node) => ({ name: `node${node}`, megabits: rateOf(node) })),
+    ...Array.from({ length: options.nodes }, (_, node) => ({ name: `node${node + 1}`, megabits: rateOf(node) })),
   ]);
   const [originHost, ...hosts] = network.hosts;
   if (originHost === undefined) throw new Error('the network has no host for the registry');
@@ -91,7 +93,7 @@ export async function startCluster<Image extends string>(
       membership: { source: 'static', agents: members },
       ...(zone === undefined ? {} : { zone }),
       ...tls(index),
-      ...options.p2p?.(index),
+      ...options.p2p?.(index, `${host.address}:${swarmPort}`),
     };
     const registryHosts = { [origin.host]: { plainHttp: true } };
     const agentOptions = { ...options.agent, prefix: host.prefix, registryHosts, p2p };
@@ -107,6 +109,18 @@ export async function startCluster<Image extends string>(
 
   const image = (name: Image): string => `${origin.host}/${name}:v1`;
   const content = (name: Image): Promise<ImageContent> => imageContent(open.url, name);
+  const expectImage = async ({ agent, host, containerd }: ClusterNode, name: Image): Promise<void> => {
+    const { config, digest, blobs } = await content(name);
+    const status = await agent.cri.imageStatus(image(name));
+    const repoDigest = `${origin.host}/${name}@${digest}`;
+    if (status?.id !== config || !status.repo_digests.includes(repoDigest)) {
+      throw new Error(`${host.name} has ${status?.id} (${status?.repo_digests}), not ${config} (${repoDigest})`);
+    }
+    // A stand-in has checked every digest before it answered; containerd's store is read.
+    const held = await containerd?.verifiedContent();
+    const missing = held === undefined ? [] : blobs.filter((blob) => !held.includes(blob.digest));
+    if (missing.length > 0) throw new Error(`${host.name} lacks ${missing.map((blob) => blob.digest).join(', ')}`);
+  };
   return {
     network,
     nodes,
@@ -114,21 +128,11 @@ export async function startCluster<Image extends string>(
     origin,
     image,
     content,
-    async pull({ agent, host, containerd }, name, pullOptions) {
-      const reference = await agent.cri.pullImage(image(name), pullOptions);
-      const { config, digest, blobs } = await content(name);
-      const status = await agent.cri.imageStatus(image(name));
-      const repoDigest = `${origin.host}/${name}@${digest}`;
-      if (reference !== config || status?.repo_digests.includes(repoDigest) !== true) {
-        throw new Error(
-          `${host.name} has pulled ${reference} (${status?.repo_digests}), not ${config} (${repoDigest})`,
-        );
-      }
-      // A stand-in has checked every digest before it answered; containerd's store is read.
-      const held = await containerd?.verifiedContent();
-      const missing = held === undefined ? [] : blobs.filter((blob) => !held.includes(blob.digest));
-      if (missing.length > 0) throw new Error(`${host.name} lacks ${missing.map((blob) => blob.digest).join(', ')}`);
+    async pull(node, name, pullOptions) {
+      await node.agent.cri.pullImage(image(name), pullOptions);
+      await expectImage(node, name);
     },
+    expectImage,
     forget: ({ agent }, name) => agent.cri.removeImage(image(name)),
   };
 }

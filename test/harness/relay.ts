@@ -95,6 +95,13 @@ export class Relay {
     }
   }
 
+  /** Resolves when at least so many bytes of blobs have been sent since the last reset. */
+  async hasSent(bytes: number): Promise<void> {
+    while (this.blobBytes < bytes) {
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
   /** Resolves when no request is under way. */
   async idle(): Promise<void> {
     while (this.requests.some((request) => !request.ended)) {

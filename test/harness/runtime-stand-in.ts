@@ -28,6 +28,6 @@ export async function startRuntimeStandIn(scope: Scope, options: RuntimeStandInO
   const { url = '', secretFile = '' } = options.mirror ?? {};
   const command = runBy(options.prefix, [process.execPath, program, socket, url, secretFile]);
   const running = await start(scope, 'runtime stand-in', command);
-  await running.until(() => running.output.includes('serving'), { what: 'its socket' });
+  await running.until(() => running.output.includes('serving'), { what: 'its socket', timeoutMs: 60_000 });
   return { socket, cri: new CriClient(scope, socket), process: running };
 }
