@@ -1,8 +1,8 @@
-import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import type { ClientHttp2Stream } from 'node:http2';
 import { defaultLimits } from '../limits.ts';
 import type { AgentMessage, Hello, Peer, ShardMessage } from '../messages.ts';
 import type { Liveness } from '../port/liveness.ts';
-import { openSession } from '../port/session.ts';
+import { type OpenSession, openSession } from '../port/session.ts';
 import type { TransferSecurity } from '../transfer/listen-address.ts';
 import { decodeShardFrame, encodeAgentFrame, largestHello } from './codec.ts';
 import { attendPath, describeStatus, FrameError, grpcContentType, Reassembly, withPrefix } from './framing.ts';
@@ -39,7 +39,7 @@ export class ClientStream {
   readonly #reassembly = new Reassembly();
   readonly #opening = new AbortController();
   readonly #timer: NodeJS.Timeout;
-  #session: ClientHttp2Session | undefined;
+  #opened: OpenSession | undefined;
   #stream: ClientHttp2Stream | undefined;
   #helloDue = true;
   #open = false;
@@ -60,10 +60,7 @@ export class ClientStream {
       connectTimeoutMs,
     );
     openSession(options.shard, options.security, this.#opening.signal).then(
-      ({ session, socket }) => {
-        options.liveness.watch(session, socket);
-        this.#attend(session);
-      },
+      (opened) => this.#attend(opened),
       (error: Error) => this.#fail(error.message),
     );
   }
@@ -83,20 +80,22 @@ export class ClientStream {
   close(): void {
     if (this.#ended) return;
     this.#end('the agent stops');
-    const session = this.#session;
-    if (session === undefined) return;
+    if (this.#opened === undefined) return;
+    const { session, socket } = this.#opened;
     this.#stream?.end();
     session.close();
-    const cut = setTimeout(() => session.destroy(), farewellMs);
+    const cut = setTimeout(() => socket.destroy(), farewellMs);
     session.once('close', () => clearTimeout(cut));
   }
 
-  #attend(session: ClientHttp2Session): void {
+  #attend(opened: OpenSession): void {
+    const { session, socket } = opened;
     if (this.#ended) {
       session.destroy();
       return;
     }
-    this.#session = session;
+    this.#opened = opened;
+    this.#options.liveness.watch(session, socket);
     session.on('error', (error) => this.#fail(error.message));
     session.on('close', () => this.#fail('the connection is closed'));
     const stream = session.request({
@@ -151,7 +150,7 @@ export class ClientStream {
   #fail(reason: string): void {
     if (this.#ended) return;
     this.#end(reason);
-    this.#session?.destroy();
+    this.#opened?.session.destroy();
     this.#options.failed(reason);
   }
 

@@ -78,7 +78,8 @@ export function statusTrailers(code: GrpcStatus, message: string): Record<string
 export function describeStatus(headers: Readonly<Record<string, unknown>>): string | undefined {
   const code = headers['grpc-status'];
   if (typeof code !== 'string') return undefined;
-  const name = Object.entries(grpcStatus).find(([, value]) => String(value) === code)?.[0] ?? `status ${code}`;
+  const known = Object.entries(grpcStatus).find(([, value]) => String(value) === code)?.[0];
+  const name = known ?? (/^\d{1,3}$/.test(code) ? `status ${code}` : 'no known status');
   const message = headers['grpc-message'];
   if (typeof message !== 'string') return name;
   const plain = message.slice(0, longestStatusMessage).replace(/%[0-7][0-9a-fA-F]/g, decodeURIComponent);

@@ -47,6 +47,8 @@ const defaultMaxConnections = 17_408;
 
 /** One stream, and the one that replaces it. */
 const streamsPerConnection = 2;
+/** Milliseconds that the agent has to close a connection without streams. */
+const farewellMs = 1_000;
 /** A request of ours has 200 bytes of headers. */
 const maxHeaderBytes = 4_096;
 
@@ -85,14 +87,16 @@ class Http2DirectoryServer implements DirectoryServer {
     this.#sessions.set(session, socket);
     this.#liveness.watch(session, socket);
     // A connection without a stream is a probe's, or nobody's.
-    const idle = setTimeout(() => session.destroy(), this.#helloTimeoutMs);
+    let end = setTimeout(() => socket.destroy(), this.#helloTimeoutMs);
     let streams = 0;
     session.on('stream', (stream, headers) => {
-      clearTimeout(idle);
+      clearTimeout(end);
       streams += 1;
       stream.once('close', () => {
         streams -= 1;
-        if (streams === 0) session.close();
+        if (streams > 0) return;
+        session.close();
+        end = setTimeout(() => socket.destroy(), farewellMs);
       });
       this.#serve(stream, headers, socket);
     });
@@ -100,7 +104,7 @@ class Http2DirectoryServer implements DirectoryServer {
       this.#options.logger.debug({ err: error, remoteAddress: socket.remoteAddress }, 'an agent is gone');
     });
     session.once('close', () => {
-      clearTimeout(idle);
+      clearTimeout(end);
       this.#sessions.delete(session);
       socket.destroy();
     });

@@ -46,8 +46,11 @@ export class Liveness {
       const { bytesRead } = socket;
       watched.quiet = bytesRead === watched.bytes ? watched.quiet + 1 : 0;
       watched.bytes = bytesRead;
-      if (watched.quiet >= looks) session.destroy(new Error('it does not answer any more'));
-      else if (watched.quiet === looks / 2 && !session.destroyed) session.ping(() => undefined);
+      if (watched.quiet >= looks) {
+        session.destroy(new Error('it does not answer any more'));
+        // A session that was closed in peace waits for the other end's word, too.
+        socket.destroy();
+      } else if (watched.quiet === looks / 2 && !session.destroyed) session.ping(() => undefined);
     }
   }
 }

@@ -9,6 +9,6 @@ import { openSession } from './session.ts';
 export function createProbe(security: TransferSecurity): (member: Member, signal: AbortSignal) => Promise<void> {
   return async (member, signal) => {
     const { session } = await openSession(member, security, signal);
-    session.close();
+    session.destroy();
   };
 }
