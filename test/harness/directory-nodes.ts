@@ -20,6 +20,7 @@ export interface NodeOptions {
   readonly security?: TransferSecurity;
   readonly silenceMs?: number;
   readonly connectTimeoutMs?: number;
+  readonly helloTimeoutMs?: number;
 }
 
 /** Nodes in one process that know each other by a list, and speak over real sockets of loopback. */
@@ -91,12 +92,13 @@ export class DirectoryNode {
       suspicion: { firstProbeMs: 50, longestProbeMs: 500, probationMs: 1_000 },
     });
     this.host = createDirectoryHost({ membership: this.membership, transferTimeoutMs: 15_000, settleTimeMs: 50 });
-    const { silenceMs } = options;
+    const { silenceMs, helloTimeoutMs } = options;
     this.server = createDirectoryServer({
       host: this.host,
       self: id,
       logger: log,
       ...(silenceMs !== undefined && { silenceMs }),
+      ...(helloTimeoutMs !== undefined && { helloTimeoutMs }),
     });
     this.#port = this.#newPort(0);
   }
