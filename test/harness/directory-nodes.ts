@@ -10,6 +10,7 @@ import { createProbe } from '../../src/swarm/port/probe.ts';
 import type { SwarmPort } from '../../src/swarm/port/types.ts';
 import type { TransferSecurity } from '../../src/swarm/transfer/listen-address.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { keptLog } from './log-lines.ts';
 import type { Scope } from './scope.ts';
 import { waitFor } from './wait.ts';
 
@@ -21,6 +22,8 @@ export interface NodeOptions {
   readonly silenceMs?: number;
   readonly connectTimeoutMs?: number;
   readonly helloTimeoutMs?: number;
+  /** False: it has a shard and attends to none. */
+  readonly links?: boolean;
 }
 
 /** Nodes in one process that know each other by a list, and speak over real sockets of loopback. */
@@ -47,6 +50,15 @@ export class DirectoryNodes {
     for (const update of this.#updates) update([...members]);
   }
 
+  /** From now on the node is reached by another address. */
+  reroute(id: string, address: string): void {
+    const at = this.members.findIndex((member) => member.id === id);
+    const member = this.members[at];
+    if (member === undefined) throw new Error(`there is no ${id}`);
+    this.members[at] = { ...member, address };
+    this.announce();
+  }
+
   async #open(id: string, options: NodeOptions): Promise<DirectoryNode> {
     const node = new DirectoryNode(id, options);
     await node.listen();
@@ -64,6 +76,8 @@ export class DirectoryNode {
   readonly server: DirectoryServer;
   readonly membership: Membership;
   readonly host: DirectoryHost;
+  /** What the links have logged. */
+  readonly linksLog = keptLog();
   readonly #role: MemberRole;
   readonly #security: TransferSecurity;
   readonly #options: NodeOptions;
@@ -129,7 +143,7 @@ export class DirectoryNode {
   join(members: readonly Member[], updates: Set<(members: readonly Member[]) => void>): void {
     updates.add((all) => this.#update(all));
     this.#update([...members]);
-    if (this.#role === 'scheduler') return;
+    if (this.#role === 'scheduler' || this.#options.links === false) return;
     const { silenceMs, connectTimeoutMs = 5_000 } = this.#options;
     this.#links = createDirectoryLinks({
       self: this.hello,
@@ -145,7 +159,7 @@ export class DirectoryNode {
       },
       holdings: () => this.holdings.values(),
       connectTimeoutMs,
-      logger: log,
+      logger: this.linksLog.log,
       ...(silenceMs !== undefined && { silenceMs }),
     });
   }
@@ -171,6 +185,11 @@ export class DirectoryNode {
   linked(count: number): Promise<boolean> {
     const what = `${count} links of ${this.id}`;
     return waitFor(() => this.links.state.linked === count && this.links.state.shards === count, { what });
+  }
+
+  suspects(id: string): Promise<boolean> {
+    const what = `${this.id} to suspect ${id}`;
+    return waitFor(() => !this.membership.reachable().some((member) => member.id === id), { what });
   }
 
   /** The port and all its connections are gone, as when the process has died; the links of the node, too. */
