@@ -1,9 +1,6 @@
-import path from 'node:path';
-import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
-import { loadSync, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
-import { packageRoot } from '../paths.ts';
+import { type ServiceError, status } from '@grpc/grpc-js';
 import type { StoreAdmin } from '../store/types.ts';
-import { engineSocketPath } from './engine-socket.ts';
+import { callControl } from './control-client.ts';
 
 /** The store's administration, in this process or in the engine's. */
 export type CacheAdmin = {
@@ -23,25 +20,7 @@ const answerBoundMs = 10 * 60_000;
 
 /** The command line's side: the cache of the agent that runs with this `runDir`, or undefined when none does. */
 export async function runningCache(runDir: string): Promise<CacheAdmin | undefined> {
-  const definitions = loadSync(path.join(packageRoot, 'proto/engine.proto'));
-  const service = definitions['shoal.engine.v1.Control'] as ServiceDefinition;
-  const definition = service.Cache as MethodDefinition<{ method: string }, { json: string }>;
-  const call = (method: keyof StoreAdmin): Promise<unknown> =>
-    new Promise((resolve, reject) => {
-      const client = new Client(`unix:${engineSocketPath(runDir)}`, credentials.createInsecure());
-      client.makeUnaryRequest(
-        definition.path,
-        definition.requestSerialize,
-        definition.responseDeserialize,
-        { method },
-        { deadline: Date.now() + answerBoundMs },
-        (error: ServiceError | null, result?: { json: string }) => {
-          client.close();
-          if (error) reject(error);
-          else resolve(JSON.parse(result?.json ?? 'null'));
-        },
-      );
-    });
+  const call = (method: keyof StoreAdmin) => callControl(runDir, 'Cache', { method }, answerBoundMs);
   const remote = <Method extends keyof StoreAdmin>(method: Method) => call(method) as ReturnType<CacheAdmin[Method]>;
   try {
     await remote('stat');

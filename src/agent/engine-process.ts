@@ -10,6 +10,17 @@ export interface EngineCommand {
   readonly handover: string;
 }
 
+/** How the engine fares, as its parent sees it. */
+export interface EngineLife {
+  readonly state: 'running' | 'restarting' | 'stopped';
+  /** Since when it has been in that state, ISO 8601. */
+  readonly since: string;
+  /** Restarts since the supervisor's start. */
+  readonly restarts: number;
+  /** How it ended last: `exit code 1`, `signal SIGSEGV`, or why it could not be started. */
+  readonly lastEnd?: string;
+}
+
 /** Milliseconds to the first restart; doubled for each engine that fails again. */
 const firstDelay = 200;
 const maximumDelay = 30_000;
@@ -36,6 +47,7 @@ export class EngineProcess {
   #restart: NodeJS.Timeout | undefined;
   #failures = 0;
   #stopped = false;
+  #life: EngineLife = { state: 'stopped', since: new Date().toISOString(), restarts: 0 };
 
   constructor(command: EngineCommand, log: Logger) {
     this.#command = command;
@@ -47,7 +59,12 @@ export class EngineProcess {
     return this.#child?.pid;
   }
 
+  get life(): EngineLife {
+    return this.#life;
+  }
+
   start(): void {
+    this.#lives('running');
     const { command, args, environment, handover } = this.#command;
     const began = performance.now();
     const child = spawn(command, args, { env: environment, stdio: ['pipe', 'inherit', 'inherit', 'pipe'] });
@@ -67,6 +84,7 @@ export class EngineProcess {
   /** SIGTERM, then SIGKILL after `graceMs` milliseconds. Resolves when the engine has ended. */
   async stop(graceMs: number): Promise<void> {
     this.#stopped = true;
+    this.#lives('stopped');
     clearTimeout(this.#restart);
     const child = this.#child;
     if (child === undefined) return;
@@ -77,9 +95,14 @@ export class EngineProcess {
     clearTimeout(impatience);
   }
 
-  #ended(began: number, how: Record<string, unknown>): void {
+  #lives(state: EngineLife['state'], more: Partial<EngineLife> = {}): void {
+    this.#life = { ...this.#life, state, since: new Date().toISOString(), ...more };
+  }
+
+  #ended(began: number, how: ChildEnd): void {
     this.#child = undefined;
     if (this.#stopped) return;
+    this.#lives('restarting', { restarts: this.#life.restarts + 1, lastEnd: endOf(how) });
     this.#failures = performance.now() - began >= soundLife ? 1 : this.#failures + 1;
     const delay = Math.round(restartDelay(this.#failures, Math.random()));
     this.#log.error(
@@ -88,4 +111,12 @@ export class EngineProcess {
     );
     this.#restart = setTimeout(() => this.start(), delay);
   }
+}
+
+/** How a child ended, or why it never began. */
+type ChildEnd = { readonly code: number | null; readonly signal: NodeJS.Signals | null } | { readonly reason: string };
+
+function endOf(how: ChildEnd): string {
+  if ('reason' in how) return how.reason;
+  return how.signal === null ? `exit code ${how.code}` : `signal ${how.signal}`;
 }

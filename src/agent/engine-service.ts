@@ -16,6 +16,7 @@ import type { StoreAdmin } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { runCacheMethod } from './cache-control.ts';
 import { engineSocketPath } from './engine-socket.ts';
+import type { Observation } from './observation.ts';
 
 /** The messages of proto/engine.proto as the loader gives them (camel case, defaults filled in). */
 interface OpenSession {
@@ -56,6 +57,17 @@ type PullEvent =
 
 type PullStream = ServerDuplexStream<PullMessage, PullEvent>;
 
+type JsonAnswer = { readonly json: string };
+
+export interface EngineServiceOptions {
+  readonly engine: PullEngine;
+  readonly store: StoreAdmin;
+  readonly observation: Pick<Observation, 'answer'>;
+  /** Where the socket is made, open to this user alone. */
+  readonly runDir: string;
+  readonly log: Logger;
+}
+
 /**
  * Serves proto/engine.proto to the supervisor. One stream is one pull; the session ends with it, however it ends, so a
  * supervisor that dies leaves no session behind.
@@ -64,8 +76,7 @@ export class EngineService {
   readonly #server = new Server();
   readonly #socket: string;
 
-  /** `runDir`: where the socket is made, open to this user alone. */
-  constructor(engine: PullEngine, store: StoreAdmin, runDir: string, log: Logger) {
+  constructor({ engine, store, observation, runDir, log }: EngineServiceOptions) {
     this.#socket = engineSocketPath(runDir);
     const proto = path.join(packageRoot, 'proto/engine.proto');
     const definitions = loadSync(proto, { defaults: true, oneofs: true, longs: Number });
@@ -73,13 +84,10 @@ export class EngineService {
       pull: (stream: PullStream) => servePull(stream, engine, log),
     });
     this.#server.addService(definitions['shoal.engine.v1.Control'] as ServiceDefinition, {
-      cache: (call: ServerUnaryCall<{ method: string }, { json: string }>, reply: sendUnaryData<{ json: string }>) => {
-        runCacheMethod(store, call.request.method).then(
-          (result) => reply(null, { json: JSON.stringify(result) }),
-          (error: unknown) =>
-            reply({ code: status.INTERNAL, details: error instanceof Error ? error.message : String(error) }),
-        );
-      },
+      cache: answering(({ method }: { readonly method: string }) => runCacheMethod(store, method)),
+      observe: answering(({ about, name }: { readonly about: string; readonly name: string }) =>
+        observation.answer(about, name),
+      ),
     });
   }
 
@@ -102,6 +110,18 @@ export class EngineService {
   close(): void {
     this.#server.forceShutdown();
   }
+}
+
+/** A method whose answer is JSON. */
+function answering<Request>(work: (request: Request) => unknown) {
+  return async (call: ServerUnaryCall<Request, JsonAnswer>, reply: sendUnaryData<JsonAnswer>): Promise<void> => {
+    try {
+      const result = await work(call.request);
+      reply(null, { json: JSON.stringify(result) });
+    } catch (error) {
+      reply({ code: status.INTERNAL, details: error instanceof Error ? error.message : String(error) });
+    }
+  };
 }
 
 function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {

@@ -7,10 +7,13 @@ import type { Config } from '../config/schema.ts';
 import { createMirror } from '../mirror/mirror.ts';
 import { native } from '../native/index.ts';
 import { PullEngine } from '../pull/engine.ts';
+import { PullHistory } from '../pull/history.ts';
 import { createPolicy } from '../pull/policy.ts';
 import { createPieceStore } from '../store/store.ts';
+import type { StoreStat } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { EngineService } from './engine-service.ts';
+import { Observation } from './observation.ts';
 import { configuredRegistryClient } from './registry.ts';
 import { joinSwarm } from './swarm.ts';
 
@@ -23,7 +26,9 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   const acr = await startAcr(config, log, { environment: process.env });
   const client = configuredRegistryClient(config, log);
   const joined = await joinSwarm(config, store, log);
+  const history = new PullHistory({ blockBytes: cache.blocksize * 1024, now: () => performance.now(), wall: Date.now });
   const engine = new PullEngine({
+    observer: history,
     ...(joined && { swarm: joined.swarm }),
     client,
     store,
@@ -46,18 +51,26 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     log,
   });
   await mirror.listen();
-  const service = new EngineService(engine, store, config.runDir, log);
+  const observation = new Observation({ history, store, mirror });
+  const service = new EngineService({ engine, store, observation, runDir: config.runDir, log });
   await service.listen();
-  log.info({ mirror: mirror.address, cache: store.stat() }, 'engine ready');
+  log.info({ mirror: mirror.address, cache: summary(store.stat()) }, 'engine ready');
 
   await stop;
   log.info('engine stops');
   service.close();
+  observation.close();
   await mirror.close();
   await joined?.close();
   await client.close();
   await acr.close();
   await store.close();
+}
+
+/** What the log tells of the cache at the start. */
+function summary({ mode, memory, disk, pieces, blobs }: StoreStat): object {
+  const { capacity, engine, degraded } = disk ?? {};
+  return { mode, pieces, blobs, memory: memory.capacity, ...(disk && { disk: { capacity, engine, degraded } }) };
 }
 
 /** CRI-O's mirror requests carry no secret (its configuration has no place for one): there the path form has to do. */

@@ -1,9 +1,12 @@
 import { CriProxy } from '../cri/proxy.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { EngineClient } from './engine-client.ts';
+import { observe } from './engine-observer.ts';
 import { type EngineCommand, EngineProcess } from './engine-process.ts';
 import { engineSocketPath } from './engine-socket.ts';
+import { SupervisorWatch } from './supervisor-watch.ts';
 import { activatedSocket, childEnvironment, ServiceNotifier } from './systemd.ts';
+import { Telemetry } from './telemetry.ts';
 
 /** Milliseconds that calls in flight may take to end after SIGTERM: below systemd's own bound of 90 s. */
 const drainBound = 60_000;
@@ -17,6 +20,8 @@ export interface SupervisorOptions {
   readonly runtimeEndpoint: string;
   /** The folder of the engine's socket. */
   readonly runDir: string;
+  /** Where metrics, health and the status page are served. */
+  readonly telemetry: { readonly host: string; readonly port: number };
   /** How the engine is started; `environment` is the supervisor's own, without what is meant for it alone. */
   readonly engine: Omit<EngineCommand, 'environment'>;
   readonly environment: NodeJS.ProcessEnv;
@@ -33,15 +38,24 @@ export interface SupervisorOptions {
 export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   const { environment, log, stop } = options;
   const notifier = new ServiceNotifier(environment, log);
+  const engine = new EngineProcess({ ...options.engine, environment: childEnvironment(environment) }, log);
+  const watch = new SupervisorWatch(() => engine.life);
+  const telemetry = new Telemetry({
+    ...options.telemetry,
+    observe: (about, name) => observe(options.runDir, about, name),
+    supervisor: () => watch.stat(),
+    log,
+  });
   const proxy = new CriProxy({
     runtimeSocket: options.runtimeEndpoint.replace(/^unix:\/\//, ''),
     sessions: new EngineClient(engineSocketPath(options.runDir)),
     log,
+    onPull: (outcome) => watch.pulled(outcome),
   });
-  const engine = new EngineProcess({ ...options.engine, environment: childEnvironment(environment) }, log);
   const descriptor = activatedSocket(environment, process.pid);
   await proxy.listen(descriptor === undefined ? { path: options.listen } : { fd: descriptor });
   engine.start();
+  await telemetry.listen();
   log.info(
     { listen: options.listen, activated: descriptor !== undefined, runtime: options.runtimeEndpoint },
     'serving',
@@ -53,6 +67,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   notifier.stopping();
   await proxy.close(drainBound);
   await engine.stop(engineStopBound);
+  await telemetry.close();
 }
 
 function fired(signal: AbortSignal): Promise<void> {

@@ -22,6 +22,7 @@ export async function agent(options: AgentOptions): Promise<void> {
     listen: config.listen,
     runtimeEndpoint: config.runtimeEndpoint,
     runDir: config.runDir,
+    telemetry: config.telemetry,
     engine: {
       command: process.execPath,
       args: [...process.execArgv, process.argv[1] ?? '', 'engine', '--config-fd', String(handoverFd)],

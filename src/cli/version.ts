@@ -1,11 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
-import { packageRoot } from '../paths.ts';
+import { packageVersion } from '../paths.ts';
 import { type OutputFormat, print } from './output.ts';
 
 /** `shoal version`. */
-export async function printVersion(options: { readonly output: OutputFormat }): Promise<void> {
-  const { version }: { version: string } = JSON.parse(await readFile(path.join(packageRoot, 'package.json'), 'utf8'));
+export function printVersion(options: { readonly output: OutputFormat }): void {
+  const version = packageVersion();
   const node = process.version;
   print(options.output, `shoal ${version} (node ${node})`, { version, node });
 }

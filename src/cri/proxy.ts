@@ -12,6 +12,7 @@ import { forwardedHeaders } from './headers.ts';
 import { sessionLimits, sessionWindowBytes } from './http2-limits.ts';
 import { type ListenTarget, listenOn } from './listener.ts';
 import { handlePull } from './pull-call.ts';
+import type { PullOutcome } from './pull-log.ts';
 import { type IncomingCall, relay } from './relay.ts';
 import { Runtime } from './runtime.ts';
 import type { PullSessions } from './types.ts';
@@ -23,6 +24,8 @@ export interface CriProxyOptions {
   readonly runtimeSocket: string;
   readonly sessions: PullSessions;
   readonly log: Logger;
+  /** Hears of every pull that was answered. */
+  readonly onPull?: (outcome: PullOutcome) => void;
 }
 
 /** The CRI socket in front of the runtime's: passes everything through exactly, and follows PullImage. */

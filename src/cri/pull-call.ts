@@ -3,7 +3,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { formatTimeout, grpcStatus, maximumMessageBytes, messagePrefixBytes, parseTimeout } from './grpc.ts';
 import { askRuntime, type HeldAnswer, replyWith } from './held-answer.ts';
 import { abortIngest, brokenIngest } from './ingest.ts';
-import { logPull, resultOf } from './pull-log.ts';
+import { logPull, type PullOutcome, resultOf } from './pull-log.ts';
 import { readPullRequest } from './pull-request.ts';
 import { receive } from './receive.ts';
 import { loggableMessage } from './redact.ts';
@@ -21,6 +21,8 @@ export interface PullParts {
   readonly runtime: Runtime;
   readonly sessions: PullSessions;
   readonly log: Logger;
+  /** Hears of every pull that was answered. */
+  readonly onPull?: (outcome: PullOutcome) => void;
 }
 
 /**
@@ -48,6 +50,12 @@ export async function handlePull(call: IncomingCall, parts: PullParts): Promise<
   } finally {
     session.close();
   }
+}
+
+/** Why a pull is repeated. */
+interface Cause {
+  readonly of: 'engine' | 'mirror';
+  readonly text: string;
 }
 
 /** One pull, from the engine's decision to its log line. */
@@ -84,14 +92,16 @@ class Pull {
     const answer = cause === undefined ? first : await this.#repeat(first, cause);
     const seconds = this.#elapsed() / 1000;
     replyWith(this.#call.stream, answer);
-    logPull(this.#parts.log, {
+    const outcome: PullOutcome = {
       request: this.#request,
       decision: this.#session.decision,
       answer: this.#cancelled.aborted ? 'cancelled' : answer,
       seconds,
       summary: this.#cancelled.aborted ? undefined : await this.#summary(answer),
-      repeated: cause !== undefined,
-    });
+      ...(cause !== undefined && { repeated: cause.of }),
+    };
+    logPull(this.#parts.log, outcome);
+    this.#parts.onPull?.(outcome);
   }
 
   #ask(headers: OutgoingHttpHeaders): Promise<HeldAnswer> {
@@ -102,24 +112,25 @@ class Pull {
    * Why the pull failed, as far as Shoal knows, when it is to be repeated; `undefined` when it is not: it succeeded, or
    * nobody waits for it any more, or Shoal had no part in it.
    */
-  async #causeToRepeat(answer: HeldAnswer): Promise<string | undefined> {
+  async #causeToRepeat(answer: HeldAnswer): Promise<Cause | undefined> {
     if (answer.kind !== 'answer' || answer.code === grpcStatus.ok) return undefined;
     if (this.#session.decision?.kind !== 'accepted' || this.#isOver()) return undefined;
     try {
       const { served, cause } = await this.#session.fallBack(within(this.#cancelled, answerBound));
-      return served > 0 && !this.#isOver() ? cause || 'not known' : undefined;
+      return served > 0 && !this.#isOver() ? { of: 'mirror', text: cause || 'not known' } : undefined;
     } catch (error) {
       if (this.#isOver()) return undefined;
-      return `the engine went away or did not answer: ${error instanceof Error ? error.message : error}`;
+      const text = `the engine went away or did not answer: ${error instanceof Error ? error.message : error}`;
+      return { of: 'engine', text };
     }
   }
 
-  async #repeat(first: HeldAnswer, cause: string): Promise<HeldAnswer> {
+  async #repeat(first: HeldAnswer, cause: Cause): Promise<HeldAnswer> {
     const { log, runtime } = this.#parts;
     const message = first.kind === 'answer' ? first.message : '';
     const ingest = brokenIngest(message);
     log.warn(
-      { image: this.#request.image, error: loggableMessage(message), cause: loggableMessage(cause), ingest },
+      { image: this.#request.image, error: loggableMessage(message), cause: loggableMessage(cause.text), ingest },
       "the runtime's pull failed with Shoal in its path: repeating it without Shoal",
     );
     if (ingest !== undefined) await abortIngest(runtime, ingest, within(this.#cancelled, answerBound));

@@ -12,8 +12,8 @@ export interface PullOutcome {
   /** From the request to the answer. */
   readonly seconds: number;
   readonly summary: PullSummary | undefined;
-  /** Whether the runtime was asked twice. */
-  readonly repeated: boolean;
+  /** Why the runtime was asked twice, if it was: the `engine` went away, or what its `mirror` gave was of no use. */
+  readonly repeated?: 'engine' | 'mirror';
 }
 
 /** The one line of a pull: what was pulled, for whom, how it ended, how long it took and where its bytes came from. */
@@ -25,7 +25,7 @@ export function logPull(log: Logger, outcome: PullOutcome): void {
       ...(request.pod === undefined ? {} : { pod: { namespace: request.pod.namespace, name: request.pod.name } }),
       ...resultOf(answer),
       seconds: Math.round(outcome.seconds * 1000) / 1000,
-      ...(outcome.repeated ? { repeated: true } : {}),
+      ...(outcome.repeated === undefined ? {} : { repeated: true }),
       ...(decision?.kind === 'accepted' ? { rule: decision.rule } : { notAccelerated: reason(decision) }),
       ...(summary === undefined
         ? {}

@@ -22,12 +22,20 @@ export interface HandlerOptions extends RequesterOptions {
 type Content = Exclude<Route, { kind: 'version' }>;
 type Method = 'GET' | 'HEAD';
 
+/** What became of a request. */
+export interface Served {
+  /** `any`: it was not looked at, because there were too many. */
+  readonly kind: Route['kind'] | 'any';
+  /** The status of a whole answer; `cut` when it was ended in the middle, `left` when the client was gone before. */
+  readonly result: string;
+}
+
 /** Answers one request; `abort` ends the work on it. Never rejects. */
 export function createHandler(options: HandlerOptions) {
   const { backend, firstByteTimeout, stallTimeout, log } = options;
   const identify = createIdentifier(options);
 
-  return async (request: IncomingMessage, response: ServerResponse, abort: AbortController): Promise<void> => {
+  return async (request: IncomingMessage, response: ServerResponse, abort: AbortController): Promise<Served> => {
     let asked: Route = { kind: 'version' };
     const patience = new Patience(abort);
     patience.start(
@@ -41,10 +49,14 @@ export function createHandler(options: HandlerOptions) {
       else if (asked.kind === 'manifest') await sendManifest(asked, method, request, response, abort.signal);
       else await serveBlob(asked, method, request, response, abort.signal, patience);
     } catch (error) {
+      if (response.closed) return { kind: asked.kind, result: 'left' };
+      const cut = response.headersSent;
       fail(asked, error, response);
+      if (cut) return { kind: asked.kind, result: 'cut' };
     } finally {
       patience.stop();
     }
+    return { kind: asked.kind, result: String(response.statusCode) };
   };
 
   async function sendManifest(
@@ -86,7 +98,6 @@ export function createHandler(options: HandlerOptions) {
 
   /** Says what went wrong, to the client when that is still possible, and to the log. */
   function fail(asked: Route, error: unknown, response: ServerResponse): void {
-    if (response.closed) return;
     const refusal = refusalOf(error, asked.kind);
     const what = { ...asked, err: refusal.cause ?? error };
     if (response.headersSent)

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Socket } from 'node:net';
 import { PullError } from '../pull/types.ts';
 import { endWithFin } from './connection.ts';
-import { createHandler, type HandlerOptions } from './handler.ts';
+import { createHandler, type HandlerOptions, type Served } from './handler.ts';
 import { Refusal, sendRefusal } from './refusal.ts';
 
 export interface MirrorOptions extends HandlerOptions {
@@ -23,8 +23,17 @@ export interface Mirror {
   listen(): Promise<void>;
   /** Where it listens. Throws before `listen` has resolved. */
   readonly address: { readonly host: string; readonly port: number };
+  stat(): MirrorStat;
   /** Ends every connection, those in the middle of a blob with FIN. */
   close(): Promise<void>;
+}
+
+/** Sums since the start. */
+export interface MirrorStat {
+  /** Requests that are being answered. */
+  readonly active: number;
+  /** By what was asked for and what became of it (see `Served`). */
+  readonly requests: readonly (Served & { readonly count: number })[];
 }
 
 /** 1024 ranges of a blob of terabytes have 29 bytes each; the rest is for the other headers. */
@@ -44,6 +53,7 @@ export function createMirror(options: MirrorOptions): Mirror {
   const handle = createHandler(options);
   /** By connection: what is being answered on it. */
   const active = new Map<Socket, AbortController>();
+  const served = new Map<string, Served & { count: number }>();
   let closing = false;
 
   const server = createServer({
@@ -77,6 +87,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     const full = overload(socket);
     if (full !== undefined) {
       sendRefusal(response, new Refusal(503, 'UNAVAILABLE', full));
+      count({ kind: 'any', result: '503' });
       return;
     }
     const abort = new AbortController();
@@ -91,7 +102,14 @@ export function createMirror(options: MirrorOptions): Mirror {
       abort.abort(new PullError('gone', 'the client is gone'));
       if (closing) endWithFin(socket);
     });
-    void handle(request, response, abort);
+    void handle(request, response, abort).then(count);
+  }
+
+  function count({ kind, result }: Served): void {
+    const key = `${kind} ${result}`;
+    const known = served.get(key) ?? { kind, result, count: 0 };
+    known.count += 1;
+    served.set(key, known);
   }
 
   /** Why a request can't be worked on now. */
@@ -110,6 +128,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       if (address === null || typeof address === 'string') throw new Error('the mirror does not listen');
       return { host, port: address.port };
     },
+    stat: () => ({ active: active.size, requests: [...served.values()].map((sum) => ({ ...sum })) }),
     listen() {
       return new Promise((resolve, reject) => {
         const onError = (error: NodeJS.ErrnoException) => reject(listenError(error, host, port));

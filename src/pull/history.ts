@@ -9,6 +9,7 @@ import {
   type PullTrace,
 } from './observer.ts';
 import { type PullDetail, PullRecord, type PullView } from './pull-record.ts';
+import { ruleKind } from './rule-kind.ts';
 import { Senders, type SenderView } from './senders.ts';
 
 /** Sums since the engine's start. */
@@ -28,8 +29,6 @@ export interface PullTotals {
   readonly mismatches: number;
   /** Seconds from a pull's begin to the first byte that went to the runtime. */
   readonly firstByte: DistributionSnapshot;
-  /** Seconds that pulls took here, whatever came of them. */
-  readonly durations: DistributionSnapshot;
 }
 
 export interface HistoryOptions {
@@ -51,7 +50,6 @@ const mostSenders = 4096;
 
 /** From a cache hit to a large image through a slow registry. Seconds. */
 const firstByteBounds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-const durationBounds = [0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640];
 
 /** The recent pulls and the sums of all of them. */
 export class PullHistory implements PullObserver {
@@ -68,7 +66,6 @@ export class PullHistory implements PullObserver {
   readonly #fallBacks = new Map<string, number>();
   readonly #senders = new Senders(mostSenders);
   readonly #firstByte = new Distribution(firstByteBounds);
-  readonly #durations = new Distribution(durationBounds);
   #delivered = 0;
   #mismatches = 0;
 
@@ -146,7 +143,6 @@ export class PullHistory implements PullObserver {
       fallBacks: Object.fromEntries(this.#fallBacks),
       mismatches: this.#mismatches,
       firstByte: this.#firstByte.snapshot(),
-      durations: this.#durations.snapshot(),
     };
   }
 
@@ -175,7 +171,6 @@ export class PullHistory implements PullObserver {
     const counts = this.#results.get(kind) ?? { ok: 0, failed: 0, cancelled: 0 };
     if (record.state !== 'pulling') counts[record.state] += 1;
     this.#results.set(kind, counts);
-    this.#durations.observe(record.elapsedMs / 1000);
     if (record.firstByteMs !== undefined) this.#firstByte.observe(record.firstByteMs / 1000);
     this.#ended.set(record.id, record);
     this.#weight += record.weight;
@@ -185,11 +180,6 @@ export class PullHistory implements PullObserver {
       this.#weight -= oldest.weight;
     }
   }
-}
-
-/** What kind of rule it is: `registries.include: *.example.com` without the pattern. */
-export function ruleKind(rule: string): string {
-  return rule.split(':')[0]?.trim() ?? rule;
 }
 
 /** The name, or `other` when there are enough names already. */

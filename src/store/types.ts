@@ -1,3 +1,5 @@
+import type { DistributionSnapshot } from '../telemetry/distribution.ts';
+
 /** What the other rooms may know of the piece store: one interface over the memory tier and the disk tier. */
 
 /** A piece is named by its blob and its place in it. Every node cuts a blob of one size in the same way. */
@@ -39,6 +41,24 @@ export interface PieceWriter {
   abort(): void;
 }
 
+export interface DiskStat {
+  readonly used: number;
+  readonly capacity: number;
+  readonly engine: string;
+  readonly degraded?: string;
+  /** Requests to the device since it was opened last, and how long pieces took since the start, waiting included. */
+  readonly io: {
+    readonly inFlight: number;
+    readonly queued: number;
+    readonly reads: number;
+    readonly writes: number;
+    readonly readBytes: number;
+    readonly writtenBytes: number;
+    readonly readSeconds: DistributionSnapshot;
+    readonly writeSeconds: DistributionSnapshot;
+  };
+}
+
 export interface StoreStat {
   readonly mode: 'disk' | 'memory';
   /** Bytes of pieces (whole blocks) in memory and the tier's size. */
@@ -49,12 +69,7 @@ export interface StoreStat {
     readonly dirty: number;
   };
   /** Absent in memory mode. `degraded` says why the disk is not used now. */
-  readonly disk?: {
-    readonly used: number;
-    readonly capacity: number;
-    readonly engine: string;
-    readonly degraded?: string;
-  };
+  readonly disk?: DiskStat;
   readonly pieces: number;
   readonly blobs: number;
   readonly hits: { readonly memory: number; readonly disk: number };

@@ -67,6 +67,8 @@ export interface Agent {
   /** A kubelet's client of that socket. */
   readonly cri: CriClient;
   readonly mirrorUrl: string;
+  /** Metrics, health and the status page. */
+  readonly telemetryUrl: string;
   readonly configFile: string;
   readonly stateDir: string;
   /** Bytes of the memory tier. */
@@ -97,6 +99,8 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
   const stateDir = path.join(folder, 'state');
   const configFile = path.join(folder, 'config.yaml');
   const mirrorPort = await freePort();
+  const telemetryPort = await freePort();
+  const telemetryUrl = `http://127.0.0.1:${telemetryPort}`;
   const mirrorUrl = `http://127.0.0.1:${mirrorPort}`;
   const memoryTier = options.memoryTier ?? 256 * MiB;
   await writeFile(
@@ -108,6 +112,7 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
       stateDir,
       runDir: path.join(folder, 'run'),
       log: { level: options.logLevel ?? 'info' },
+      telemetry: { port: telemetryPort },
       mirror: {
         port: mirrorPort,
         ...(options.firstByteTimeout === undefined ? {} : { firstByteTimeout: options.firstByteTimeout }),
@@ -147,6 +152,7 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
     socket,
     cri,
     mirrorUrl,
+    telemetryUrl,
     configFile,
     stateDir,
     memoryTier,

@@ -10,6 +10,7 @@ await runSupervisor({
   listen,
   runtimeEndpoint: `unix://${runtime}`,
   runDir,
+  telemetry: { host: '127.0.0.1', port: 0 },
   engine: {
     command,
     args: [path.join(import.meta.dirname, 'fake-engine-main.ts'), path.join(runDir, 'engine.sock')],

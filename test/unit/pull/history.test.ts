@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { PullHistory, ruleKind } from '../../../src/pull/history.ts';
+import { PullHistory } from '../../../src/pull/history.ts';
 import type { ByteSource, PullTrace } from '../../../src/pull/observer.ts';
+import { ruleKind } from '../../../src/pull/rule-kind.ts';
 import { PullError } from '../../../src/pull/types.ts';
 
 const KiB = 1024;

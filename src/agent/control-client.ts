@@ -1,0 +1,47 @@
+import path from 'node:path';
+import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { loadSync, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import { packageRoot } from '../paths.ts';
+import { engineSocketPath } from './engine-socket.ts';
+
+type JsonAnswer = { readonly json: string };
+
+let loaded: ServiceDefinition | undefined;
+
+/** Read when it is first needed: not every command asks the engine. */
+function control(): ServiceDefinition {
+  loaded ??= loadSync(path.join(packageRoot, 'proto/engine.proto'))['shoal.engine.v1.Control'] as ServiceDefinition;
+  return loaded;
+}
+
+/**
+ * Calls a method of the running engine's `Control` service and gives its JSON answer, taken apart. A connection of its own
+ * knows at once whether the engine is there. Rejects with a gRPC `ServiceError`: code UNAVAILABLE when no engine runs,
+ * DEADLINE_EXCEEDED after `boundMs` milliseconds.
+ */
+export function callControl(
+  runDir: string,
+  method: 'Cache' | 'Observe',
+  request: object,
+  boundMs: number,
+): Promise<unknown> {
+  const definition = control()[method] as MethodDefinition<object, JsonAnswer>;
+  return new Promise((resolve, reject) => {
+    const client = new Client(`unix:${engineSocketPath(runDir)}`, credentials.createInsecure(), {
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.enable_http_proxy': 0,
+    });
+    client.makeUnaryRequest(
+      definition.path,
+      definition.requestSerialize,
+      definition.responseDeserialize,
+      request,
+      { deadline: Date.now() + boundMs },
+      (error: ServiceError | null, answer?: JsonAnswer) => {
+        client.close();
+        if (error) reject(error);
+        else resolve(JSON.parse(answer?.json || 'null'));
+      },
+    );
+  });
+}

@@ -1,0 +1,116 @@
+import type { SwarmStat } from '../../swarm/stat.ts';
+import type { MetricDefinition, Sample } from '../../telemetry/metric-page.ts';
+import type { EngineSnapshot } from '../observation.ts';
+
+/** Metrics of the other nodes; without samples where the node is alone. */
+export const swarmMetrics: readonly MetricDefinition<EngineSnapshot>[] = [
+  {
+    name: 'shoal_swarm_usable',
+    help: 'Whether the directory can be asked who has what; while it is 0 every node pulls alone.',
+    type: 'gauge',
+    read: inSwarm(({ usable }) => [[Number(usable)]]),
+  },
+  {
+    name: 'shoal_swarm_members',
+    help: 'Nodes of the swarm, this one included, by whether this node could reach them lately.',
+    type: 'gauge',
+    labels: ['state'],
+    read: inSwarm(({ members, suspects }) => [
+      [members - suspects, { state: 'reachable' }],
+      [suspects, { state: 'suspect' }],
+    ]),
+  },
+  {
+    name: 'shoal_swarm_membership_age_seconds',
+    help: 'Time since the membership was last heard of from its source.',
+    type: 'gauge',
+    read: inSwarm(({ membershipAge }) => [[membershipAge]]),
+  },
+  {
+    name: 'shoal_swarm_leases_active',
+    help: 'Pieces that this node fetches from the registry for everybody now.',
+    type: 'gauge',
+    read: inSwarm(({ leases }) => [[leases.active]]),
+  },
+  {
+    name: 'shoal_swarm_leases_total',
+    help: 'Pieces that this node was told to fetch from the registry: granted, and those of them that failed.',
+    type: 'counter',
+    labels: ['event'],
+    read: inSwarm(({ leases }) => [
+      [leases.granted, { event: 'granted' }],
+      [leases.failed, { event: 'failed' }],
+    ]),
+  },
+  {
+    name: 'shoal_swarm_hedges_total',
+    help: 'Pieces that were asked of a second peer because the first was slow: started, and those that the second brought first.',
+    type: 'counter',
+    labels: ['event'],
+    read: inSwarm(({ hedges }) => [
+      [hedges.started, { event: 'started' }],
+      [hedges.won, { event: 'won' }],
+    ]),
+  },
+  {
+    name: 'shoal_swarm_peer_failures_total',
+    help: 'Pieces that a peer was blamed for, by what went wrong.',
+    type: 'counter',
+    labels: ['reason'],
+    read: inSwarm(({ failures }) => Object.entries(failures).map(([reason, count]) => [count, { reason }])),
+  },
+  {
+    name: 'shoal_directory_shards',
+    help: 'Shards of the directory, and how many of them this node is connected to.',
+    type: 'gauge',
+    labels: ['state'],
+    read: inSwarm(({ directory }) => [
+      [directory.connected, { state: 'connected' }],
+      [directory.shards - directory.connected, { state: 'away' }],
+    ]),
+  },
+  {
+    name: 'shoal_directory_entries',
+    help: 'What the shard on this node knows of: blobs, pieces, agents.',
+    type: 'gauge',
+    labels: ['kind'],
+    read: inSwarm(({ directory }) => [
+      [directory.blobs, { kind: 'blobs' }],
+      [directory.pieces, { kind: 'pieces' }],
+      [directory.agents, { kind: 'agents' }],
+    ]),
+  },
+  {
+    name: 'shoal_upload_bytes_total',
+    help: 'Bytes that this node sent to others.',
+    type: 'counter',
+    read: inSwarm(({ upload }) => [[upload.bytes]]),
+  },
+  {
+    name: 'shoal_upload_slots',
+    help: 'How many nodes this one serves at once at most, how many it serves now, and how many wait.',
+    type: 'gauge',
+    labels: ['state'],
+    read: inSwarm(({ upload }) => [
+      [upload.slots, { state: 'most' }],
+      [upload.active, { state: 'busy' }],
+      [upload.waiting, { state: 'waiting' }],
+    ]),
+  },
+  {
+    name: 'shoal_upload_refusals_total',
+    help: 'Requests of other nodes that were told to ask elsewhere, because all slots were busy.',
+    type: 'counter',
+    read: inSwarm(({ upload }) => [[upload.busy]]),
+  },
+  {
+    name: 'shoal_certificate_end_timestamp_seconds',
+    help: "When this node's certificate ends, since the epoch.",
+    type: 'gauge',
+    read: inSwarm(({ certificateEnd }) => (certificateEnd === undefined ? [] : [[certificateEnd]])),
+  },
+];
+
+function inSwarm(read: (swarm: SwarmStat) => Sample[]) {
+  return ({ swarm }: EngineSnapshot): Sample[] => (swarm === undefined ? [] : read(swarm));
+}

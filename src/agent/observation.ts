@@ -1,0 +1,158 @@
+import type { MirrorStat } from '../mirror/mirror.ts';
+import type { PullHistory, PullTotals } from '../pull/history.ts';
+import type { PullDetail, PullView } from '../pull/pull-record.ts';
+import type { StoreStat } from '../store/types.ts';
+import type { MemberView, SwarmStat } from '../swarm/stat.ts';
+import { type Condition, Conditions, type Finding } from '../telemetry/conditions.ts';
+import { type ProcessStat, ProcessWatch } from '../telemetry/process-watch.ts';
+
+/** What the engine knows of itself at one moment. */
+export interface EngineSnapshot {
+  readonly process: ProcessStat;
+  readonly pulls: PullTotals;
+  readonly store: StoreStat;
+  readonly mirror: MirrorStat;
+  /** Absent where the node is alone. */
+  readonly swarm?: SwarmStat;
+  readonly conditions: readonly Condition[];
+}
+
+/** A node that this one has to do with. */
+export interface PeerView extends MemberView {
+  /** Bytes that this node got from it. */
+  readonly received: number;
+}
+
+/** What can be asked for, by name. */
+export interface Observables {
+  snapshot: EngineSnapshot;
+  pulls: readonly PullView[];
+  /** Null when there is no such pull (any more). */
+  pull: PullDetail | null;
+  peers: readonly PeerView[];
+}
+
+export interface ObservedParts {
+  readonly history: PullHistory;
+  readonly store: { stat(): StoreStat };
+  readonly mirror: { stat(): MirrorStat };
+  readonly swarm?: { stat(): SwarmStat; members(): readonly MemberView[] };
+}
+
+/** How often it is looked for whether something is out of order: so exact is "since when". */
+const lookEveryMs = 5_000;
+/** A certificate that ends sooner than this should have been replaced. Seconds. */
+const certificateNoticeSeconds = 14 * 24 * 3600;
+/** A membership that has not been heard of for so long may be wrong. Seconds. */
+const staleMembershipSeconds = 120;
+
+/** Answers what the engine is asked about itself. */
+export class Observation {
+  readonly #parts: ObservedParts;
+  readonly #process = new ProcessWatch();
+  readonly #conditions = new Conditions(Date.now);
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(parts: ObservedParts) {
+    this.#parts = parts;
+    this.#timer = setInterval(() => this.#look(), lookEveryMs).unref();
+    this.#look();
+  }
+
+  /** The answer to a question of the Control service. Throws for one that there isn't. */
+  answer(about: string, name: string): unknown {
+    const { history } = this.#parts;
+    const answers: { readonly [About in keyof Observables]: () => Observables[About] } = {
+      snapshot: () => this.snapshot(),
+      pulls: () => history.list(),
+      pull: () => history.get(name) ?? null,
+      peers: () => this.#peers(),
+    };
+    if (!Object.hasOwn(answers, about)) throw new Error(`${JSON.stringify(about)} is nothing that can be observed`);
+    return answers[about as keyof Observables]();
+  }
+
+  snapshot(): EngineSnapshot {
+    const { history, store, mirror, swarm } = this.#parts;
+    return {
+      process: this.#process.stat(),
+      pulls: history.totals(),
+      store: store.stat(),
+      mirror: mirror.stat(),
+      ...(swarm && { swarm: swarm.stat() }),
+      conditions: this.#look(),
+    };
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#process.close();
+  }
+
+  #look(): readonly Condition[] {
+    const { store, swarm } = this.#parts;
+    return this.#conditions.update([
+      diskFinding(store.stat()),
+      ...(swarm ? swarmFindings(swarm.stat(), Date.now) : []),
+    ]);
+  }
+
+  /** Members, and those that gave something and are gone. */
+  #peers(): PeerView[] {
+    const { history, swarm } = this.#parts;
+    const received = new Map(
+      history
+        .senders()
+        .filter(({ source }) => source !== 'origin')
+        .map((sender) => [sender.id, sender]),
+    );
+    const members = (swarm?.members() ?? []).map((member) => {
+      const bytes = received.get(member.id)?.bytes ?? 0;
+      received.delete(member.id);
+      return { ...member, received: bytes };
+    });
+    const gone = [...received.values()].map(({ id, zone, source, bytes }) => ({
+      id,
+      ...(zone !== undefined && { zone }),
+      role: source === 'mirror' ? 'mirror' : 'agent',
+      self: false,
+      state: 'gone' as const,
+      sent: 0,
+      received: bytes,
+    }));
+    return [...members, ...gone];
+  }
+}
+
+function diskFinding({ disk }: StoreStat): Finding {
+  if (disk?.degraded === undefined) return { name: 'disk', state: 'ok' };
+  return { name: 'disk', state: 'degraded', reason: `the disk cache is out of use: ${disk.degraded}` };
+}
+
+function swarmFindings(swarm: SwarmStat, wall: () => number): Finding[] {
+  const stale = swarm.membershipAge > staleMembershipSeconds;
+  const left = swarm.certificateEnd === undefined ? undefined : swarm.certificateEnd - wall() / 1000;
+  return [
+    stale
+      ? degraded('membership', `its source has not been heard of for ${Math.round(swarm.membershipAge)} s`)
+      : { name: 'membership', state: 'ok' },
+    swarm.usable
+      ? { name: 'directory', state: 'ok' }
+      : degraded(
+          'directory',
+          swarm.reason ?? 'no shard of the directory can be reached: pulls go to the registry alone',
+        ),
+    left !== undefined && left < certificateNoticeSeconds
+      ? degraded('certificate', certificateReason(left))
+      : { name: 'certificate', state: 'ok' },
+  ];
+}
+
+function certificateReason(secondsLeft: number): string {
+  if (secondsLeft <= 0) return 'it has ended: other nodes refuse this one. Issue another one (shoal certs issue)';
+  return `it ends in ${Math.floor(secondsLeft / 86_400)} days: issue another one (shoal certs issue)`;
+}
+
+function degraded(name: string, reason: string): Finding {
+  return { name, state: 'degraded', reason };
+}
