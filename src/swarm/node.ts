@@ -4,7 +4,7 @@ import type { Native } from '../native/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createDirectoryHost } from './directory-service/host.ts';
 import { createDirectoryLinks } from './directory-service/links.ts';
-import { createDirectoryServer } from './directory-service/server.ts';
+import { createDirectoryServer, type DirectoryServer } from './directory-service/server.ts';
 import type { DirectoryHost, DirectoryLinks } from './directory-service/types.ts';
 import { type Identity, identityOf } from './identity.ts';
 import { createMembership } from './membership/config.ts';
@@ -41,6 +41,7 @@ export class SwarmNode {
   /** The shard that this node may have to host. */
   readonly host: DirectoryHost;
   #pieces: PieceServer | undefined;
+  #directory: DirectoryServer | undefined;
   #port: SwarmPort | undefined;
   #links: DirectoryLinks | undefined;
   #slots: NodeJS.Timeout | undefined;
@@ -115,11 +116,12 @@ export class SwarmNode {
         ...(config.ratelimit.upload > 0 && { rateLimit: config.ratelimit.upload }),
       });
     }
+    this.#directory = createDirectoryServer({ host: this.host, self: this.identity.id, logger: log });
     this.#port = createSwarmPort({
       security: this.#security,
       port: config.port,
       ...(host !== undefined && { host }),
-      directory: createDirectoryServer({ host: this.host, self: this.identity.id, logger: log }),
+      directory: this.#directory,
       ...(this.#pieces && { pieces: this.#pieces }),
       log,
     });
@@ -130,7 +132,7 @@ export class SwarmNode {
   connect(listener: DirectoryListener): Directories {
     const { config, log } = this.#options;
     const links = createDirectoryLinks({
-      self: this.#hello,
+      self: () => this.#hello,
       membership: this.membership,
       security: this.#security,
       local: this.host,
@@ -162,6 +164,7 @@ export class SwarmNode {
   async close(): Promise<void> {
     clearInterval(this.#slots);
     await this.#links?.close();
+    this.#directory?.close();
     await this.#port?.close();
     await this.#pieces?.close();
     this.host.close();

@@ -22,6 +22,8 @@ export interface NodeOptions {
   readonly silenceMs?: number;
   readonly connectTimeoutMs?: number;
   readonly helloTimeoutMs?: number;
+  readonly firstProbeMs?: number;
+  readonly port?: number;
   /** False: it has a shard and attends to none. */
   readonly links?: boolean;
 }
@@ -91,6 +93,7 @@ export class DirectoryNode {
     this.#options = options;
     this.#role = options.role ?? 'agent';
     this.#security = options.security ?? { kind: 'loopback' };
+    const { firstProbeMs = 50 } = options;
     this.membership = startMembership({
       self: id,
       source: {
@@ -103,7 +106,7 @@ export class DirectoryNode {
       probe: createProbe(this.#security),
       probeTimeoutMs: 5_000,
       logger: log,
-      suspicion: { firstProbeMs: 50, longestProbeMs: 500, probationMs: 1_000 },
+      suspicion: { firstProbeMs, longestProbeMs: Math.max(500, firstProbeMs), probationMs: 1_000 },
     });
     this.host = createDirectoryHost({ membership: this.membership, transferTimeoutMs: 15_000, settleTimeMs: 50 });
     const { silenceMs, helloTimeoutMs } = options;
@@ -114,7 +117,7 @@ export class DirectoryNode {
       ...(silenceMs !== undefined && { silenceMs }),
       ...(helloTimeoutMs !== undefined && { helloTimeoutMs }),
     });
-    this.#port = this.#newPort(0);
+    this.#port = this.#newPort(options.port ?? 0);
   }
 
   get links(): DirectoryLinks {
@@ -146,7 +149,7 @@ export class DirectoryNode {
     if (this.#role === 'scheduler' || this.#options.links === false) return;
     const { silenceMs, connectTimeoutMs = 5_000 } = this.#options;
     this.#links = createDirectoryLinks({
-      self: this.hello,
+      self: () => this.hello,
       membership: this.membership,
       security: this.#security,
       local: this.host,

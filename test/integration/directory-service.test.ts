@@ -3,6 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Placement } from '../../src/swarm/placement.ts';
 import { type DirectoryNode, DirectoryNodes, type NodeOptions } from '../harness/directory-nodes.ts';
+import { freePort } from '../harness/ports.ts';
 import { Scope } from '../harness/scope.ts';
 import { SwarmAuthority } from '../harness/swarm-certificates.ts';
 import { waitFor } from '../harness/wait.ts';
@@ -143,6 +144,16 @@ describe('when a shard dies', () => {
     await third.kill();
     for (const piece of share) expect(await second.decisionOn(blob, piece)).toMatchObject({ kind: 'lease' });
   });
+});
+
+test('nodes that start one after the other find each other once the later one speaks, whenever the next probe is due', async () => {
+  const port = await freePort();
+  swarm.members.push({ id: 'node-2', address: `127.0.0.1:${port}`, zone: '', role: 'agent' });
+  const [first] = await swarm.start(['node-1'], { firstProbeMs: 3_600_000 });
+  await first?.suspects('node-2');
+  await first?.linked(1);
+  const [second] = await swarm.start(['node-2'], { port });
+  await Promise.all([first?.linked(2), second?.linked(2)]);
 });
 
 test('a node that joins takes its share over, and what is held of it is told there', async () => {

@@ -16,6 +16,7 @@ export function createDirectoryHost(options: DirectoryHostOptions): DirectoryHos
 class Host implements DirectoryHost {
   readonly #clock: NonNullable<DirectoryHostOptions['clock']>;
   readonly #directory: Directory;
+  readonly #membership: DirectoryHostOptions['membership'];
   readonly #attendees = new Map<Agent, Attendee>();
   readonly #byId = new Map<string, Agent>();
   readonly #unfollow: () => void;
@@ -26,6 +27,7 @@ class Host implements DirectoryHost {
   constructor(options: DirectoryHostOptions) {
     const { membership, transferTimeoutMs, limits } = options;
     this.#clock = options.clock ?? systemClock;
+    this.#membership = membership;
     let placement = placementOf(membership);
     this.#directory = new Directory({
       send: (agent, message) => this.#attendees.get(agent)?.receive(message),
@@ -57,6 +59,7 @@ class Host implements DirectoryHost {
     if (agent === undefined) return undefined;
     this.#attendees.set(agent, attendee);
     this.#byId.set(hello.id, agent);
+    this.#membership.heard(hello.id);
     return {
       say: (message) => this.#after(() => this.#directory.apply(agent, message)),
       update: (update) => this.#directory.update(agent, update),

@@ -44,7 +44,7 @@ class Links implements DirectoryLinks {
 
   constructor(options: DirectoryLinksOptions) {
     this.#options = options;
-    this.#hello = options.self;
+    this.#hello = options.self();
     this.#liveness = new Liveness(options.silenceMs ?? defaultSilenceMs);
     this.#unfollow = options.membership.onChange(() => this.#scheduleRearrange());
     this.#scheduleRearrange();
@@ -113,6 +113,7 @@ class Links implements DirectoryLinks {
 
   #rearrange(): void {
     const { membership, replaced } = this.#options;
+    this.#introduce();
     const before = this.#view;
     const placement = placementOf(membership);
     const members = new Map(membership.members().map((member) => [member.id, member]));
@@ -133,14 +134,24 @@ class Links implements DirectoryLinks {
     this.#settle();
   }
 
+  /** Shards that knew this node by another zone or address get a new stream: what they decide goes by both. */
+  #introduce(): void {
+    const now = this.#options.self();
+    const { id, address, zone, role, slots, leases } = this.#hello;
+    if (now.id === id && now.address === address && now.zone === zone && now.role === role) return;
+    this.#hello = { ...now, slots, leases };
+    for (const { link } of this.#links.values()) link.close();
+    this.#links.clear();
+  }
+
   #link({ id, address }: Member): void {
-    const { self, local, membership, security, connectTimeoutMs, logger } = this.#options;
+    const { local, membership, security, connectTimeoutMs, logger } = this.#options;
     const hello = (): Hello => this.#hello;
     const receive = (message: ShardMessage): void => {
       this.#received += 1;
       this.#options.receive(message);
     };
-    if (id === self.id && local !== undefined) {
+    if (id === this.#hello.id && local !== undefined) {
       this.#links.set(id, { link: new LocalLink(local, hello, receive), address });
       this.#cameUp(id);
       return;

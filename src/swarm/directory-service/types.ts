@@ -10,8 +10,8 @@ import type { TransferSecurity } from '../transfer/listen-address.ts';
 export type HelloUpdate = Partial<Pick<Hello, 'slots' | 'leases'>>;
 
 export interface DirectoryHostOptions {
-  /** How many shards there are follows from it. */
-  readonly membership: Pick<Membership, 'members' | 'reachable' | 'onChange'>;
+  /** How many shards there are follows from it; it hears of those who attend. */
+  readonly membership: Pick<Membership, 'members' | 'reachable' | 'onChange' | 'heard'>;
   /** Milliseconds without progress after which a decision lapses (`p2p.transferTimeout`). */
   readonly transferTimeoutMs: number;
   /** Milliseconds without leases after the directory's members have changed. */
@@ -44,7 +44,8 @@ export interface Attendance {
 }
 
 export interface DirectoryLinksOptions {
-  readonly self: Hello;
+  /** Read anew whenever the membership has changed, which may have more to say of this node's zone or address. */
+  readonly self: () => Hello;
   readonly membership: Membership;
   readonly security: TransferSecurity;
   /** This node's own shard: it is spoken to without a network. */

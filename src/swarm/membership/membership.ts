@@ -69,6 +69,10 @@ class SourcedMembership implements Membership {
     this.#changed();
   }
 
+  heard(id: string): void {
+    if (!this.#closed && this.#suspicion.hasten(id, this.#clock.now())) this.#prober.schedule();
+  }
+
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

@@ -51,6 +51,14 @@ export class Suspicion {
     return true;
   }
 
+  /** The member has given a sign of life: its next probe is due now. True when it is suspected. */
+  hasten(id: string, now: number): boolean {
+    const record = this.#records.get(id);
+    if (record?.probeAt === undefined) return false;
+    record.probeAt = Math.min(record.probeAt, now);
+    return true;
+  }
+
   probeFailed(id: string, now: number): void {
     const record = this.#records.get(id);
     if (record?.probeAt !== undefined) record.probeAt = now + record.backoff.failed();

@@ -28,6 +28,11 @@ export interface Membership {
    * it answers. Without effect on this node itself and on who is no member.
    */
   suspect(id: string): void;
+  /**
+   * The member has spoken to this node: if it is suspected it is probed now, not when its turn comes. Nodes that started one after
+   * the other, or were cut off from each other, so come to one view within moments.
+   */
+  heard(id: string): void;
   /** Calls `listener` after every change of either view. Returns what ends that. */
   onChange(listener: () => void): () => void;
   /** Resolves with the source's first answer; never when there is none, so race it with a bound. */

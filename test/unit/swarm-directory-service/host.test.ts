@@ -21,11 +21,15 @@ function want(piece: number): AgentMessage {
 }
 
 class Members {
+  readonly heardOf: string[] = [];
   #all: readonly Member[] = [];
   readonly #listeners = new Set<() => void>();
 
   members = (): readonly Member[] => this.#all;
   reachable = this.members;
+  heard = (id: string): void => {
+    this.heardOf.push(id);
+  };
 
   onChange = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
@@ -128,6 +132,12 @@ describe('a shard', () => {
     expect(shard.stat).toMatchObject({ agents: 1, pieces: 0 });
     latter.attendance?.say(want(0));
     expect(latter.received).toHaveLength(1);
+  });
+
+  test('lets the membership hear of who attends', () => {
+    const { membership, attend } = open();
+    attend('a');
+    expect(membership.heardOf).toEqual(['a']);
   });
 
   test('takes no more agents than it has room for', () => {

@@ -53,6 +53,38 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
+describe('a suspected member that is heard', () => {
+  test('is probed at once, and trusted again when it answers', async () => {
+    const { membership, say, probed } = started();
+    say(member('self'), member('a'));
+    membership.suspect('a');
+    membership.heard('a');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(probed).toEqual(['a']);
+    expect(ids(membership.reachable())).toEqual(['a', 'self']);
+  });
+
+  test('is not trusted on its word alone', async () => {
+    const { membership, say, probed, away } = started();
+    say(member('self'), member('a'));
+    away.add('a');
+    membership.suspect('a');
+    membership.heard('a');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(probed).toEqual(['a']);
+    expect(ids(membership.reachable())).toEqual(['self']);
+  });
+
+  test('makes no difference to who is trusted', async () => {
+    const { membership, say, probed } = started();
+    say(member('self'), member('a'));
+    membership.heard('a');
+    membership.heard('a stranger');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(probed).toEqual([]);
+  });
+});
+
 describe('membership', () => {
   test('has nobody before the first answer, then everyone once, in the order of their ids', async () => {
     const { membership, say } = started();
