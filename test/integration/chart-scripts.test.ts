@@ -1,0 +1,185 @@
+import { X509Certificate } from 'node:crypto';
+import { chmod, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { resolveConfig } from '../../src/config/load.ts';
+import { kubeconfigAccess } from '../../src/kubernetes/kubeconfig.ts';
+import { initAuthority } from '../../src/swarm/tls/authority.ts';
+import { configOf } from '../harness/chart-objects.ts';
+import { chartFolder, renderChart } from '../harness/helm.ts';
+import { type RunResult, runAnyway, start } from '../harness/process.ts';
+import { Scope } from '../harness/scope.ts';
+import { temporaryFolder } from '../harness/temp.ts';
+import { waitFor } from '../harness/wait.ts';
+
+/** The scripts that the chart's pods run, by the shell that runs them there. */
+
+const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
+const script = (name: string): string => path.join(chartFolder, 'files', name);
+
+let scope: Scope;
+let folder: string;
+const file = (...names: string[]): string => path.join(folder, ...names);
+const program = async (name: string, text: string): Promise<void> => {
+  await writeFile(file(name), text);
+  await chmod(file(name), 0o755);
+};
+
+beforeEach(async () => {
+  scope = new Scope();
+  folder = await temporaryFolder(scope, 'chart');
+});
+afterEach(() => scope.close());
+
+describe('certificates.sh', () => {
+  const environment = () => ({
+    PATH: `${file('bin')}:${process.env.PATH}`,
+    AUTHORITY: file('authority'),
+    CERTIFICATES: file('certificates'),
+    MEMBER: 'cn-hangzhou.192.168.0.1',
+    ADDRESSES: '192.168.0.1,fd00::1',
+    DAYS: '90',
+    RENEW_BEFORE: '30',
+    EVERY: '0.2',
+  });
+  const once = (): Promise<RunResult> =>
+    runAnyway(['/bin/sh', script('certificates.sh'), 'once'], { env: environment() });
+  const certificate = async (): Promise<X509Certificate> =>
+    new X509Certificate(await readFile(file('certificates', 'swarm.crt')));
+
+  beforeEach(async () => {
+    await mkdir(file('bin'));
+    await program('bin/shoal', `#!/bin/sh\nexec ${process.execPath} ${entry} "$@"\n`);
+  });
+
+  test("makes the member's certificate for the configuration's file names", async () => {
+    await initAuthority({ directory: file('authority') });
+    expect(await once()).toMatchObject({ code: 0, stderr: '' });
+    const made = await certificate();
+    expect(made.subject).toBe('CN=cn-hangzhou.192.168.0.1');
+    for (const address of ['192.168.0.1', 'fd00::1']) expect(made.checkIP(address)).toBe(address);
+    expect(await readFile(file('certificates', 'swarm-ca.crt'))).toEqual(await readFile(file('authority', 'ca.crt')));
+    expect(await readFile(file('certificates', 'swarm.key'), 'utf8')).toContain('PRIVATE KEY');
+    const visible = (await readdir(file('certificates'))).filter((name) => !name.startsWith('.'));
+    expect(visible.sort()).toEqual(['swarm-ca.crt', 'swarm.crt', 'swarm.key']);
+
+    // Again, in a container that was restarted: nothing changes.
+    expect(await once()).toMatchObject({ code: 0 });
+    expect((await certificate()).fingerprint256).toBe(made.fingerprint256);
+  });
+
+  test('makes a new one when the authority is another, and goes on while there is none', async () => {
+    await initAuthority({ directory: file('authority') });
+    await once();
+    const before = (await certificate()).fingerprint256;
+    const keeper = await start(scope, 'certificates.sh', ['/bin/sh', script('certificates.sh'), 'keep'], {
+      env: environment(),
+    });
+    await rename(file('authority'), file('gone'));
+    await keeper.until(() => keeper.output.includes('could not be renewed'), {
+      what: 'the complaint',
+      timeoutMs: 60_000,
+    });
+    expect((await certificate()).fingerprint256).toBe(before);
+    await initAuthority({ directory: file('new') });
+    await rename(file('new'), file('authority'));
+    await keeper.until(async () => (await certificate()).fingerprint256 !== before, {
+      what: 'renewal',
+      timeoutMs: 60_000,
+    });
+    const authority = new X509Certificate(await readFile(file('authority', 'ca.crt')));
+    expect((await certificate()).checkIssued(authority)).toBe(true);
+    await waitFor(
+      async () =>
+        (await readFile(file('certificates', 'swarm-ca.crt'))).equals(await readFile(file('authority', 'ca.crt'))),
+      { what: "the new authority's certificate", timeoutMs: 60_000 },
+    );
+    keeper.kill('SIGTERM');
+    expect(await keeper.exited).toMatchObject({ code: 0 });
+  });
+
+  test('fails without an authority, and says so', async () => {
+    expect(await once()).toMatchObject({ code: 1, stderr: expect.stringContaining('shoal certs init') });
+  });
+});
+
+describe('node.sh', () => {
+  const node = (command: string, env: Record<string, string>): Promise<RunResult> =>
+    runAnyway(['/bin/sh', script('node.sh'), command, '--files', '/files', '--files', '/etc/shoal/kubernetes'], {
+      env: { NODE_NAME: 'cn-hangzhou.192.168.0.1', BOOTSTRAP: file('bootstrap.sh'), INTERVAL: '15', ...env },
+    });
+
+  describe('prepare', () => {
+    const prepare = async (env: Record<string, string>): Promise<void> => {
+      await Promise.all(['files', 'config'].map((name) => mkdir(file(name))));
+      await writeFile(file('config', 'config.yaml'), configOf(await renderChart(), 'agent'));
+      const folders = { FILES: file('files'), CONFIG: file('config') };
+      expect(await node('prepare', { ...folders, ...env })).toMatchObject({ code: 0, stderr: '' });
+    };
+    const address = async (): Promise<string> => {
+      await writeFile(file('files', 'kubernetes-ca.crt'), 'the CA');
+      await writeFile(file('files', 'kubernetes-token'), 'a-token\n');
+      const { server, ca, token, insecure } = await kubeconfigAccess({ file: file('files', 'kubeconfig') })();
+      expect({ ca, token, insecure }).toEqual({ ca: 'the CA', token: 'a-token', insecure: false });
+      return server.href;
+    };
+
+    test("writes the node's name into the configuration, and a kubeconfig that is understood", async () => {
+      await prepare({ KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '443' });
+      const text = await readFile(file('files', 'config.yaml'), 'utf8');
+      const { config } = resolveConfig({ document: { file: 'config.yaml', text }, env: {} });
+      expect(config.p2p.id).toBe('cn-hangzhou.192.168.0.1');
+      expect(await address()).toBe('https://10.96.0.1/');
+    });
+
+    test('takes an IPv6 address of the API', async () => {
+      await prepare({ KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '6443' });
+      expect(await address()).toBe('https://[fd00::1]:6443/');
+    });
+
+    test('takes the address that the values name', async () => {
+      await prepare({
+        KUBERNETES_SERVICE_HOST: '10.96.0.1',
+        KUBERNETES_SERVICE_PORT: '443',
+        API_SERVER: 'https://api.example.com:6443',
+      });
+      expect(await address()).toBe('https://api.example.com:6443/');
+    });
+  });
+
+  test.each([
+    ['installed', 0, 0],
+    ['installed', 1, 1],
+    ['installed', 2, 1],
+    ['removed', 2, 0],
+    ['removed', 0, 1],
+    ['removed', 1, 1],
+  ])('ready: %s, status %i gives %i', async (wanted, status, code) => {
+    await program('bootstrap.sh', `#!/bin/sh\n[ "$*" = 'status --host /host' ] && exit ${status}\nexit 99\n`);
+    expect((await node('ready', { WANTED: wanted })).code).toBe(code);
+  });
+
+  test('run: installs and watches, with the files of every folder', async () => {
+    await program('bootstrap.sh', `#!/bin/sh\necho "$@"\n`);
+    const { stdout } = await node('run', { WANTED: 'installed' });
+    expect(stdout).toBe('watch --host /host --interval 15 --files /files --files /etc/shoal/kubernetes\n');
+  });
+
+  test('run: takes the node back once, then waits for its end', async () => {
+    await program('bootstrap.sh', `#!/bin/sh\necho "$@" >>${file('calls')}\n`);
+    const env = { BOOTSTRAP: file('bootstrap.sh'), WANTED: 'removed' };
+    const running = await start(scope, 'node.sh', ['/bin/sh', script('node.sh'), 'run'], { env });
+    await running.until(() => readFile(file('calls'), 'utf8').catch(() => undefined), {
+      what: 'uninstall',
+      timeoutMs: 20_000,
+    });
+    expect(await readFile(file('calls'), 'utf8')).toBe('uninstall --host /host\n');
+    expect(running.exit).toBeUndefined();
+    await running.stop();
+  });
+
+  test('run: ends, to be started again, when taking the node back fails', async () => {
+    await program('bootstrap.sh', '#!/bin/sh\nexit 1\n');
+    expect((await node('run', { WANTED: 'removed' })).code).toBe(1);
+  });
+});
