@@ -79,7 +79,8 @@ export class Api {
         answer = await this.#options.send({ ...request, signal, deadlineMs });
       } catch (error) {
         if (!(error instanceof RegistryError) || error.kind !== 'unavailable') throw error;
-        failure = error;
+        // That one may be reached again says more than that another has no address.
+        if (!(failure instanceof TransientError)) failure = error;
         continue;
       }
       this.#answering.set(list, origin);

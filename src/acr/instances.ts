@@ -2,7 +2,7 @@ import { Backoff } from '../backoff.ts';
 import type { Clock } from '../clock.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { InstanceEndpoints } from './endpoints.ts';
-import { reasonOf } from './errors.ts';
+import { AcrError, reasonOf } from './errors.ts';
 import type { KnownInstance, LastGood } from './last-good.ts';
 import type { InstanceHosts, InstancesStatus } from './types.ts';
 
@@ -45,7 +45,9 @@ export class Instances implements InstanceHosts {
   /** Reads what is on disk, so that it counts at once, and begins to ask. */
   async start(): Promise<void> {
     await this.#remember();
-    this.#running = this.#run();
+    this.#running = this.#run().catch((error: unknown) => {
+      this.#options.log.error({ err: error }, 'the hosts of ACR instances are not kept up to date any more');
+    });
   }
 
   /** Ends the asking; the hosts stay as they are. */
@@ -110,8 +112,13 @@ export class Instances implements InstanceHosts {
   /** Asks for every instance. True when all answered. */
   async #round(signal: AbortSignal): Promise<boolean> {
     let complete = true;
+    let outage: string | undefined;
     for (const id of this.#options.ids) {
       if (signal.aborted) return false;
+      if (outage !== undefined) {
+        this.#note(id, outage);
+        continue;
+      }
       try {
         const { hosts, warning } = await this.#options.resolve(id, signal);
         this.#known.set(id, { id, hosts, asOf: this.#options.wallNow() });
@@ -120,6 +127,8 @@ export class Instances implements InstanceHosts {
         if (signal.aborted) return false;
         complete = false;
         this.#note(id, reasonOf(error));
+        // Nobody answers: the other instances would wait in vain, a minute each.
+        if (error instanceof AcrError && error.kind === 'unavailable') outage = reasonOf(error);
       }
     }
     this.#publish();

@@ -11,6 +11,7 @@ type Answers = Record<string, readonly string[] | Error>;
 const endpoints = (hosts: readonly string[]): InstanceEndpoints => ({ hosts, warning: undefined });
 
 async function started(answers: Answers, onDisk: readonly KnownInstance[] | Error = []) {
+  const asked: string[] = [];
   const clock = new ManualClock();
   const kept = keptLog();
   const saved: (readonly KnownInstance[])[] = [];
@@ -18,6 +19,7 @@ async function started(answers: Answers, onDisk: readonly KnownInstance[] | Erro
     ids: ['cri-a', 'cri-b'],
     authorization: 'accessKey',
     resolve: async (id) => {
+      asked.push(id);
       const answer = answers[id] ?? [];
       if (answer instanceof Error) throw answer;
       return endpoints(answer);
@@ -38,7 +40,7 @@ async function started(answers: Answers, onDisk: readonly KnownInstance[] | Erro
   });
   onTestFinished(() => instances.close());
   await instances.start();
-  return { instances, clock, saved, lines: kept.lines };
+  return { instances, clock, saved, asked, lines: kept.lines };
 }
 
 const away = new AcrError('unavailable', 'cr.example: 503');
@@ -109,6 +111,13 @@ describe('the hosts of the instances', () => {
     await clock.asleep();
     expect([...instances.hosts()]).toEqual(['b']);
     expect(instances.status().instances.map(({ problem }) => problem)).toEqual(['no', undefined]);
+  });
+
+  test('are asked for once in a round where nobody answers: the others would wait in vain', async () => {
+    const { instances, clock, asked } = await started({ 'cri-a': away, 'cri-b': ['b'] });
+    await clock.asleep();
+    expect(asked).toEqual(['cri-a']);
+    expect(instances.status().instances.map(({ problem }) => problem)).toEqual(Array(2).fill('cr.example: 503'));
   });
 
   test('known from an earlier run count before the first answer, also without one', async () => {
