@@ -14,6 +14,8 @@
 {{- define "shoal.config.process" -}}
 log:
   level: {{ .Values.log.level }}
+telemetry:
+  port: {{ int .Values.telemetry.port }}
 {{- end }}
 
 {{/* What nodes and mirrors have in common: whose images, from where, in whose name. Call: (list . (dict of logins)). */}}
@@ -78,6 +80,8 @@ membership:
 
 {{- define "shoal.config.agent" -}}
 {{ include "shoal.config.process" . }}
+  # Prometheus comes to the nodes' own addresses.
+  host: {{ .Values.telemetry.host | default (ternary "0.0.0.0" "127.0.0.1" .Values.serviceMonitor.enable) | quote }}
 mirror:
   port: {{ int .Values.mirror.port }}
 {{ include "shoal.config.images" (list . dict) }}

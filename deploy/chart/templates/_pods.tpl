@@ -245,6 +245,13 @@ env:
         fieldPath: metadata.name
   - name: SHOAL_P2P_ID
     value: $(POD_NAME)
+  - name: POD_IP
+    valueFrom:
+      fieldRef:
+        fieldPath: status.podIP
+  # The kubelet's probes and Prometheus come to it.
+  - name: SHOAL_TELEMETRY_HOST
+    value: $(POD_IP)
 {{- end }}
 
 {{- define "shoal.roleMounts" -}}
