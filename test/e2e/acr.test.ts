@@ -1,12 +1,15 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { parse } from 'yaml';
 import { type Agent, type AgentOptions, configureRuntime, startAgent } from '../harness/agent.ts';
 import { createTokenIssuer, type TokenIssuer } from '../harness/alibaba-cloud/oidc-token.ts';
 import { cloudState, names } from '../harness/alibaba-cloud/scenario.ts';
 import { type Site, startSite } from '../harness/alibaba-cloud/site.ts';
 import type { FakeCloudState } from '../harness/alibaba-cloud/types.ts';
+import { configOf, ofKind } from '../harness/chart-objects.ts';
 import { type Containerd, startContainerd } from '../harness/containerd.ts';
+import { renderChart } from '../harness/helm.ts';
 import { e2eImages, startImageRegistry } from '../harness/image-registry.ts';
 import { type E2eImage, fromContainerd } from '../harness/node.ts';
 import type { RunningRegistry } from '../harness/registry.ts';
@@ -86,9 +89,29 @@ async function expectInstanceAlone(node: AcrNode, instanceHost: string): Promise
   });
 }
 
+/**
+ * What the Helm chart makes of these values for a node: the part of the configuration that is about images, and the Secrets and the token
+ * in files, as the DaemonSet's pod puts them there.
+ */
+async function nodeOf(set: readonly string[], token?: string): Promise<Record<string, unknown>> {
+  const rendered = await renderChart({ set });
+  const folder = await temporaryFolder(scope, 'etc-shoal');
+  const files = ofKind(rendered, 'Secret').flatMap(({ data }) =>
+    Object.entries((data ?? {}) as Record<string, string>),
+  );
+  for (const [name, content] of files) await writeFile(path.join(folder, name), Buffer.from(content, 'base64'));
+  if (token !== undefined) await writeFile(path.join(folder, 'rrsa-token'), token);
+  const text = configOf(rendered, 'agent').replaceAll('/etc/shoal/', `${folder}/`);
+  const whole = parse(text) as Record<string, unknown>;
+  // There is no Kubernetes here to be a member of.
+  const others = ['p2p', 'registries', 'log', 'mirror', 'telemetry', 'accelerate'];
+  return Object.fromEntries(Object.entries(whole).filter(([key]) => !others.includes(key)));
+}
+
 describe('only the images of the instance are accelerated', () => {
   test('in ACK, with the worker RAM role: nothing is set but acrInstances', async () => {
-    const node = await startNodeAt(names.vpcHost, { sections: { acrInstances: names.instance } });
+    const sections = await nodeOf([`acrInstances=${names.instance}`]);
+    const node = await startNodeAt(names.vpcHost, { sections });
     await expectInstanceAlone(node, names.vpcHost);
     expect(node.site.cloud.calls).toEqual([
       expect.objectContaining({
@@ -100,14 +123,16 @@ describe('only the images of the instance are accelerated', () => {
     ]);
   });
 
-  test('in a data centre, with an AccessKey out of a mounted Secret, over the Internet', async () => {
-    const secret = await temporaryFolder(scope, 'secret');
-    const [accessKeyFile, accessKeySecretFile] = [path.join(secret, 'accessKey'), path.join(secret, 'accessKeySecret')];
-    await writeFile(accessKeyFile, names.user.id, { mode: 0o600 });
-    await writeFile(accessKeySecretFile, names.user.secret, { mode: 0o600 });
-    const sections = { region: names.region, accessKeyFile, accessKeySecretFile, pullImageInternet: true };
-    const options = { sections, p2p: { registryInstances: names.instance } };
-    const node = await startNodeAt(names.internetHost, options, { node: { region: '', vpcId: '' } });
+  test('in a data centre, with an AccessKey, over the Internet', async () => {
+    const sections = await nodeOf([
+      `region=${names.region}`,
+      `accessKey=${names.user.id}`,
+      `accessKeySecret=${names.user.secret}`,
+      `p2p.registryInstances=${names.instance}`,
+      'pullImageInternet=true',
+      'p2p.plusMode.enable=true',
+    ]);
+    const node = await startNodeAt(names.internetHost, { sections }, { node: { region: '', vpcId: '' } });
     await expectInstanceAlone(node, names.internetHost);
     expect(node.site.cloud.calls).toEqual([
       expect.objectContaining({ action: 'ListInstanceEndpoint', host: 'cr.cn-hangzhou.aliyuncs.com', status: 200 }),
@@ -118,18 +143,16 @@ describe('only the images of the instance are accelerated', () => {
   });
 
   test("with RRSA, in another account's instance", async () => {
-    const folder = await temporaryFolder(scope, 'rrsa');
-    const tokenFile = path.join(folder, 'token');
-    await writeFile(tokenFile, issuer.issue(names.subject, 3600), { mode: 0o600 });
-    const rrsa = {
-      enable: true,
-      rrsaRoleARN: names.crossingRole,
-      rrsaOIDCProviderRoleARN: names.provider,
-      assumeRoleARN: names.farRole,
-      expireDuration: 7200,
-      tokenFile,
-    };
-    const node = await startNodeAt(names.farHost, { sections: { acrInstances: [names.farInstance], rrsa } });
+    const values = [
+      `acrInstances=${names.farInstance}`,
+      'rrsa.enable=true',
+      `rrsa.rrsaRoleARN=${names.crossingRole}`,
+      `rrsa.rrsaOIDCProviderRoleARN=${names.provider}`,
+      `rrsa.assumeRoleARN=${names.farRole}`,
+      'rrsa.expireDuration=7200',
+    ];
+    const sections = await nodeOf(values, issuer.issue(names.subject, 3600));
+    const node = await startNodeAt(names.farHost, { sections });
     await expectInstanceAlone(node, names.farHost);
     expect(node.site.cloud.calls.map(({ action, host }) => `${action} ${host.split('.')[0]}`)).toEqual([
       'AssumeRoleWithOIDC sts-vpc',

@@ -54,13 +54,13 @@ describe("docs/acr.md's table of parameters", () => {
   const places = ['', 'p2p.', 'p2p.v2.cache.'];
   const keys = rows.flatMap((row) => {
     const key = configKeys.find(({ name }) => places.some((place) => name === `${place}${row.name}`));
-    return key === undefined ? [] : [{ ...row, path: key.path }];
+    return key === undefined ? [] : [{ ...row, path: key.path, written: key.default }];
   });
 
   test('tells the defaults that the configuration has', () => {
     expect(keys.length).toBeGreaterThan(15);
-    for (const { name, fallback, path: at } of keys) {
-      const value = at.reduce<unknown>((node, key) => (node as Record<string, unknown>)[key], defaults);
+    for (const { name, fallback, path: at, written } of keys) {
+      const value = written ?? at.reduce<unknown>((node, key) => (node as Record<string, unknown>)[key], defaults);
       const shown = value === undefined ? /^(none|the node's)$/ : /^`([^`]*)`/;
       expect(fallback, name).toMatch(shown);
       if (value !== undefined) {
