@@ -123,15 +123,6 @@ export const configSchema = z
           .describe('What the log carries at least.'),
       })
       .prefault({}),
-    telemetry: z
-      .strictObject({
-        host: z
-          .union([z.ipv4(), z.ipv6(), z.literal('localhost')])
-          .default('127.0.0.1')
-          .describe('The address of metrics, health and the status page. They show which images and pods are pulled.'),
-        port: z.int().min(0).max(65535).default(65003).describe('Their port. 0: they are not served.'),
-      })
-      .prefault({}),
     mirror: z
       .strictObject({
         port: port.default(65002).describe("The mirror's port on 127.0.0.1."),
