@@ -29,6 +29,8 @@ $(ADDON): binding.gyp $(wildcard native/*.cc native/*.h)
 build: native ## Build the addon and dist/
 	rm -rf dist
 	tsc -p tsconfig.build.json
+	mkdir dist/man
+	node dist/cli/main.js man >dist/man/shoal.8
 
 .PHONY: lint
 lint: setup ## Types, style and the rooms' rule

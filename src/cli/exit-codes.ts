@@ -5,6 +5,8 @@ export const exitCodes = {
   failed: 1,
   /** The command line is wrong (EX_USAGE). */
   usage: 64,
+  /** No agent answers (EX_UNAVAILABLE). */
+  unavailable: 69,
   /** The configuration is wrong (EX_CONFIG); a restart can't mend it. */
   config: 78,
 } as const;
@@ -14,5 +16,13 @@ export class UsageError extends Error {
   constructor(message: string) {
     super(message);
     this.name = 'UsageError';
+  }
+}
+
+/** The agent that the command has to ask does not answer. */
+export class UnavailableError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UnavailableError';
   }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
 import { ConfigError, formatFinding } from '../config/errors.ts';
-import { exitCodes, UsageError } from './exit-codes.ts';
+import { exitCodes, UnavailableError, UsageError } from './exit-codes.ts';
 import { createProgram } from './program.ts';
 
 // `shoal config schema | head` closes the pipe early; that is no error.
@@ -24,5 +24,6 @@ function report(error: unknown): number {
     return exitCodes.config;
   }
   process.stderr.write(`shoal: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (error instanceof UnavailableError) return exitCodes.unavailable;
   return error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
 }

@@ -1,8 +1,9 @@
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { runtimes } from '../runtime/types.ts';
 import type { CacheCommand } from './cache.ts';
 import { collect, withConfigOptions } from './config-options.ts';
 import { outputOption } from './output.ts';
+import { shells } from './shells.ts';
 
 /**
  * The `shoal` command. Each command's code is loaded when it runs: the supervisor stays on every node all the time and
@@ -16,6 +17,7 @@ export function createProgram(): Command {
     .exitOverride();
   addAgent(program);
   addPull(program);
+  addViews(program);
   addConfig(program);
   addRuntime(program);
   addCache(program);
@@ -27,6 +29,7 @@ export function createProgram(): Command {
     .description('print the version')
     .addOption(outputOption())
     .action(async (options) => (await import('./version.ts')).printVersion(options));
+  addShellHelp(program);
   return program;
 }
 
@@ -56,6 +59,49 @@ function addPull(program: Command): void {
     .option('--layout <folder>', 'write the image there, as an OCI image layout')
     .addOption(outputOption())
     .action(async (image, options) => (await import('./pull/pull.ts')).pull(image, options));
+}
+
+function addViews(program: Command): void {
+  withConfigOptions(program.command('status'))
+    .description('show how this node fares; exits with 1 when pulls are not accelerated')
+    .addOption(outputOption())
+    .action(async (options) => (await import('./status.ts')).status(options));
+  const pulls = program.command('pulls').description('the pulls of this node, under way and recent ones');
+  withConfigOptions(pulls.command('list', { isDefault: true }))
+    .description('list them, the newest first; the command for `shoal pulls` alone')
+    .option('--watch', 'follow them until interrupted: bars on a terminal, else lines')
+    .addOption(outputOption())
+    .action(async (options) => (await import('./pulls.ts')).listPulls(options));
+  withConfigOptions(pulls.command('explain'))
+    .description('show where the time and the bytes of one pull came from')
+    .argument('<id>', 'its number in `shoal pulls`')
+    .option('--svg <file>', 'write the waterfall as a picture, too')
+    .addOption(outputOption())
+    .action(async (id, options) => (await import('./pulls.ts')).explainPull(id, options));
+  withConfigOptions(program.command('peers'))
+    .description('list the nodes that this one knows, and the bytes that went to and fro')
+    .addOption(outputOption())
+    .action(async (options) => (await import('./peers.ts')).peers(options));
+}
+
+/** Commands about the command: their result is a text in a format of its own. */
+function addShellHelp(program: Command): void {
+  program
+    .command('completion')
+    .description("print a shell's completion script")
+    .addArgument(new Argument('<shell>', 'which one').choices(shells))
+    .action(async (shell) => {
+      const { completionScript } = await import('./completion.ts');
+      process.stdout.write(completionScript(program, shell));
+    });
+  program
+    .command('man')
+    .description('print the man page')
+    .action(async () => {
+      const { manPage } = await import('./man-page.ts');
+      const { packageVersion } = await import('../paths.ts');
+      process.stdout.write(manPage(program, packageVersion()));
+    });
 }
 
 function addConfig(program: Command): void {

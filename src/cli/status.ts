@@ -1,0 +1,106 @@
+import type { EngineSnapshot } from '../agent/observation.ts';
+import type { NodeStatus } from '../agent/telemetry.ts';
+import type { Config } from '../config/schema.ts';
+import { packageVersion } from '../paths.ts';
+import { isReady } from '../telemetry/conditions.ts';
+import { type ConfigOptions, loadFromOptions } from './config-options.ts';
+import { exitCodes } from './exit-codes.ts';
+import { formatBytes, formatMs, formatShare, formatTable } from './format.ts';
+import { type OutputFormat, print } from './output.ts';
+import { fromEngine } from './running-engine.ts';
+import { allBytes, avoidedBytes, describeShares } from './sources.ts';
+import { styled } from './style.ts';
+
+/** `shoal status`: exits with 1 when pulls are not accelerated. */
+export async function status(options: ConfigOptions & { readonly output: OutputFormat }): Promise<void> {
+  const { config } = await loadFromOptions(options);
+  const view = (await fromPort(config)) ?? (await withoutSupervisor(config));
+  print(options.output, describeStatus(view, Date.now()), view);
+  if (!view.ready) process.exitCode = exitCodes.failed;
+}
+
+/** The supervisor answers on the telemetry port, also while the engine is away. */
+async function fromPort({ telemetry }: Config): Promise<NodeStatus | undefined> {
+  if (telemetry.port === 0) return undefined;
+  const host = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[telemetry.host] ?? telemetry.host;
+  try {
+    const answer = await fetch(
+      `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${telemetry.port}/api/status`,
+      {
+        signal: AbortSignal.timeout(3_000),
+      },
+    );
+    return answer.ok ? ((await answer.json()) as NodeStatus) : undefined;
+  } catch {
+    // Nobody there, or somebody else: the engine's socket tells.
+    return undefined;
+  }
+}
+
+async function withoutSupervisor({ runDir }: Config): Promise<NodeStatus> {
+  const engine = await fromEngine(runDir, 'snapshot');
+  return {
+    version: packageVersion(),
+    node: process.version,
+    processes: { engine: engine.process },
+    engine,
+    conditions: engine.conditions,
+    ready: isReady(engine.conditions),
+  };
+}
+
+/** What `shoal status` prints. `now`: milliseconds since the epoch. */
+export function describeStatus(view: NodeStatus, now: number): string {
+  const { version, ready, engine, conditions } = view;
+  const state = ready ? styled('green', 'ready') : styled('red', 'not ready');
+  const bad = conditions.filter(({ state }) => state !== 'ok');
+  const rows = [
+    ...(engine ? [['engine', `up ${formatMs(now - engine.process.startedAt * 1000)}${restarts(view)}`]] : []),
+    ...(view.supervisor ? [['pulls', describePulls(view)]] : []),
+    ...(engine ? engineRows(engine) : []),
+  ];
+  const findings = bad.map(
+    ({ name, state, reason, since }) =>
+      `${styled(state === 'failed' ? 'red' : 'yellow', state)}: ${name}, since ${since}${reason ? `: ${reason}` : ''}`,
+  );
+  return [`shoal ${version}: ${state}`, formatTable(rows), ...findings].filter(Boolean).join('\n');
+}
+
+function restarts({ supervisor }: NodeStatus): string {
+  const { restarts: count = 0, lastEnd = '' } = supervisor?.engine ?? {};
+  return count === 0 ? '' : `, restarted ${count} times, last after ${lastEnd}`;
+}
+
+function describePulls({ supervisor, engine }: NodeStatus): string {
+  const sum = (matches: (pull: { result: string; accelerated: boolean }) => boolean) =>
+    (supervisor?.pulls ?? []).filter(matches).reduce((total, { count }) => total + count, 0);
+  return [
+    `${engine?.pulls.active ?? 0} under way`,
+    `${sum(({ result, accelerated }) => accelerated && result === 'ok')} ok`,
+    `${sum(({ result }) => result === 'failed')} failed`,
+    `${sum(({ result }) => result === 'cancelled')} cancelled`,
+    `${sum(({ accelerated }) => !accelerated)} not accelerated`,
+  ].join(', ');
+}
+
+function engineRows({ pulls, store, swarm }: EngineSnapshot): string[][] {
+  const { memory, disk, hits, misses } = store;
+  const found = hits.memory + hits.disk;
+  const tier = (used: number, capacity: number) => `${formatBytes(used)} of ${formatBytes(capacity)}`;
+  const bytes = allBytes(pulls.bytes);
+  return [
+    ['bytes', bytes === 0 ? 'none yet' : `${formatBytes(bytes)}: ${describeShares(pulls.bytes)}`],
+    ['avoided', `${formatBytes(avoidedBytes(pulls.bytes))} of registry traffic`],
+    ['memory', `${tier(memory.used, memory.capacity)}, ${formatBytes(memory.dirty)} not on the disk yet`],
+    ...(disk ? [['disk', `${tier(disk.used, disk.capacity)} (${disk.engine})`]] : []),
+    ['cache', `${store.pieces} pieces of ${store.blobs} blobs, ${formatShare(found, found + misses)} of reads found`],
+    ...(swarm
+      ? [
+          [
+            'swarm',
+            `${swarm.members} nodes, ${swarm.suspects} of them out of reach; ${formatBytes(swarm.upload.bytes)} sent to others`,
+          ],
+        ]
+      : []),
+  ];
+}
