@@ -52,7 +52,7 @@ function draw(peers) {
   const context = canvas.getContext('2d');
   context.scale(scale, scale);
   const style = getComputedStyle(canvas);
-  const colour = (name) => style.getPropertyValue('--paint-' + name) || style.color;
+  const colour = (name) => style.getPropertyValue(`--paint-${name}`) || style.color;
   const others = peers.filter(({ self }) => !self);
   const most = Math.max(1, ...others.map(({ received, sent }) => Math.max(received, sent)));
   const centre = size / 2;
