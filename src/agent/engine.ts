@@ -51,7 +51,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     log,
   });
   await mirror.listen();
-  const observation = new Observation({ history, store, mirror });
+  const observation = new Observation({ history, store, mirror, swarm: joined });
   const service = new EngineService({ engine, store, observation, runDir: config.runDir, log });
   await service.listen();
   log.info({ mirror: mirror.address, cache: summary(store.stat()) }, 'engine ready');

@@ -2,7 +2,7 @@ import type { MirrorStat } from '../mirror/mirror.ts';
 import type { PullHistory, PullTotals } from '../pull/history.ts';
 import type { PullDetail, PullView } from '../pull/pull-record.ts';
 import type { StoreStat } from '../store/types.ts';
-import type { MemberView, SwarmStat } from '../swarm/stat.ts';
+import { type MemberView, type SwarmStat, swarmMembers, swarmStat, type WatchedSwarm } from '../swarm/stat.ts';
 import { type Condition, Conditions, type Finding } from '../telemetry/conditions.ts';
 import { type ProcessStat, ProcessWatch } from '../telemetry/process-watch.ts';
 
@@ -36,15 +36,13 @@ export interface ObservedParts {
   readonly history: PullHistory;
   readonly store: { stat(): StoreStat };
   readonly mirror: { stat(): MirrorStat };
-  readonly swarm?: { stat(): SwarmStat; members(): readonly MemberView[] };
+  readonly swarm?: WatchedSwarm | undefined;
 }
 
 /** How often it is looked for whether something is out of order: so exact is "since when". */
 const lookEveryMs = 5_000;
 /** A certificate that ends sooner than this should have been replaced. Seconds. */
 const certificateNoticeSeconds = 14 * 24 * 3600;
-/** A membership that has not been heard of for so long may be wrong. Seconds. */
-const staleMembershipSeconds = 120;
 
 /** Answers what the engine is asked about itself. */
 export class Observation {
@@ -79,7 +77,7 @@ export class Observation {
       pulls: history.totals(),
       store: store.stat(),
       mirror: mirror.stat(),
-      ...(swarm && { swarm: swarm.stat() }),
+      ...(swarm && { swarm: swarmStat(swarm) }),
       conditions: this.#look(),
     };
   }
@@ -93,7 +91,7 @@ export class Observation {
     const { store, swarm } = this.#parts;
     return this.#conditions.update([
       diskFinding(store.stat()),
-      ...(swarm ? swarmFindings(swarm.stat(), Date.now) : []),
+      ...(swarm ? swarmFindings(swarmStat(swarm), Date.now()) : []),
     ]);
   }
 
@@ -106,14 +104,14 @@ export class Observation {
         .filter(({ source }) => source !== 'origin')
         .map((sender) => [sender.id, sender]),
     );
-    const members = (swarm?.members() ?? []).map((member) => {
+    const members = (swarm ? swarmMembers(swarm) : []).map((member) => {
       const bytes = received.get(member.id)?.bytes ?? 0;
       received.delete(member.id);
       return { ...member, received: bytes };
     });
-    const gone = [...received.values()].map(({ id, zone, source, bytes }) => ({
+    const gone = [...received.values()].map(({ id, zone = '', source, bytes }) => ({
       id,
-      ...(zone !== undefined && { zone }),
+      zone,
       role: source === 'mirror' ? 'mirror' : 'agent',
       self: false,
       state: 'gone' as const,
@@ -129,19 +127,16 @@ function diskFinding({ disk }: StoreStat): Finding {
   return { name: 'disk', state: 'degraded', reason: `the disk cache is out of use: ${disk.degraded}` };
 }
 
-function swarmFindings(swarm: SwarmStat, wall: () => number): Finding[] {
-  const stale = swarm.membershipAge > staleMembershipSeconds;
-  const left = swarm.certificateEnd === undefined ? undefined : swarm.certificateEnd - wall() / 1000;
+/** `now`: milliseconds since the epoch. */
+function swarmFindings({ membershipFailure, usable, members, certificateEnd }: SwarmStat, now: number): Finding[] {
+  const left = certificateEnd === undefined ? undefined : certificateEnd - now / 1000;
+  const alone =
+    members < 2 ? 'no other node is a member' : 'too few shards of the directory, or no other node, can be reached';
   return [
-    stale
-      ? degraded('membership', `its source has not been heard of for ${Math.round(swarm.membershipAge)} s`)
-      : { name: 'membership', state: 'ok' },
-    swarm.usable
-      ? { name: 'directory', state: 'ok' }
-      : degraded(
-          'directory',
-          swarm.reason ?? 'no shard of the directory can be reached: pulls go to the registry alone',
-        ),
+    membershipFailure === undefined
+      ? { name: 'membership', state: 'ok' }
+      : degraded('membership', `it may be out of date: ${membershipFailure}`),
+    usable ? { name: 'directory', state: 'ok' } : degraded('directory', `pulls go to the registry alone: ${alone}`),
     left !== undefined && left < certificateNoticeSeconds
       ? degraded('certificate', certificateReason(left))
       : { name: 'certificate', state: 'ok' },

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { AgentMessage, Peer, ShardMessage } from './messages.ts';
 import { OriginLine } from './origin-line.ts';
 import type { TargetOptions } from './schedule/target.ts';
-import { Schedule, type ScheduleLimits, type ScheduleOutput } from './schedule.ts';
+import { Schedule, type ScheduleCounts, type ScheduleLimits, type ScheduleOutput } from './schedule.ts';
 import type { PieceClient } from './transfer/client.ts';
 import { TransferError } from './transfer/types.ts';
 import type { Destination } from './types.ts';
@@ -87,6 +87,10 @@ export class Driver implements ScheduleOutput {
   /** A piece is here that came by another way. */
   obtained(blob: string, piece: number, crc32c: number): void {
     this.#after(() => this.#schedule.obtained(blob, piece, crc32c));
+  }
+
+  get counts(): ScheduleCounts {
+    return this.#schedule.counts;
   }
 
   isActive(blob: string): boolean {

@@ -2,10 +2,11 @@ import os from 'node:os';
 import type { Config } from '../config/schema.ts';
 import type { Native } from '../native/types.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { DirectoryStat } from './directory/directory.ts';
 import { createDirectoryHost } from './directory-service/host.ts';
 import { createDirectoryLinks } from './directory-service/links.ts';
 import { createDirectoryServer, type DirectoryServer } from './directory-service/server.ts';
-import type { DirectoryHost, DirectoryLinks } from './directory-service/types.ts';
+import type { DirectoryHost, DirectoryLinks, DirectoryLinksState } from './directory-service/types.ts';
 import { type Identity, identityOf } from './identity.ts';
 import { createMembership } from './membership/config.ts';
 import type { MemberRole, Membership } from './membership/types.ts';
@@ -15,9 +16,9 @@ import { createSwarmPort } from './port/port.ts';
 import { createProbe } from './port/probe.ts';
 import type { SwarmPort } from './port/types.ts';
 import { securityOf } from './security.ts';
-import { createPieceClient, type PieceClient } from './transfer/client.ts';
+import { createPieceClient, type PieceClient, type PieceClientStat } from './transfer/client.ts';
 import type { TransferSecurity } from './transfer/listen-address.ts';
-import { createPieceServer, type PieceServer } from './transfer/server.ts';
+import { createPieceServer, type PieceServer, type PieceServerStat } from './transfer/server.ts';
 import type { PieceProvider } from './transfer/types.ts';
 
 /** How often the upload slots are looked at, which follow the measured uplink. Milliseconds. */
@@ -29,6 +30,22 @@ export interface SwarmNodeOptions {
   readonly native: Pick<Native, 'crc32c'>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
+}
+
+export interface NodeFacts {
+  readonly zone: string;
+  readonly role: MemberRole;
+  readonly client: PieceClientStat;
+  readonly shard: DirectoryStat;
+  /** Bytes by the requester's address. */
+  readonly sentTo: ReadonlyMap<string, number>;
+  /** Absent before `listen`, and where no pieces are served. */
+  readonly server?: PieceServerStat;
+  /** Absent before `connect`. */
+  readonly links?: DirectoryLinksState;
+  readonly certificateEnd?: Date;
+  /** Pieces come from mirrors and registries alone: no directory is asked. */
+  readonly alone: boolean;
 }
 
 /** A node of the swarm: what it shows to others, and its ways to them. What flows there is its role's business. */
@@ -101,6 +118,23 @@ export class SwarmNode {
       role: role === 'mirror' ? 'mirror' : 'agent',
       slots: this.#pieces?.slots ?? 1,
       leases: role === 'mirror' ? mirrorLeases : 0,
+    };
+  }
+
+  /** What it can tell of itself; what is on its way is the schedule's to tell. */
+  get facts(): NodeFacts {
+    const { config, role } = this.#options;
+    const security = this.#security;
+    return {
+      zone: this.#hello.zone,
+      role,
+      client: this.client.stat(),
+      shard: this.host.stat,
+      sentTo: this.#pieces?.sentTo ?? new Map(),
+      ...(this.#pieces && { server: this.#pieces.stat() }),
+      ...(this.#links && { links: this.#links.state }),
+      ...(security.kind === 'tls' && { certificateEnd: security.certificates.notAfter }),
+      alone: config.plusMode.downloadPattern === 'source',
     };
   }
 

@@ -3,7 +3,7 @@ import { Driver } from './driver.ts';
 import type { Member, Membership } from './membership/types.ts';
 import type { AgentMessage, Have, ShardMessage } from './messages.ts';
 import type { TargetOptions } from './schedule/target.ts';
-import { defaultScheduleLimits } from './schedule.ts';
+import { defaultScheduleLimits, type ScheduleCounts } from './schedule.ts';
 import type { PieceClient } from './transfer/client.ts';
 import type { Destination, Holdings, Swarm } from './types.ts';
 
@@ -70,6 +70,10 @@ export class PeerSwarm implements Swarm {
 
   get usable(): boolean {
     return !this.#closed && this.#directories.usable;
+  }
+
+  get counts(): ScheduleCounts {
+    return this.#driver.counts;
   }
 
   onChange(listener: () => void): void {

@@ -15,6 +15,18 @@ export interface ScheduleLimits {
   readonly windowBytes: number;
 }
 
+/** Sums since the start. */
+export interface ScheduleCounts {
+  /** Leases that this node was given, and those that came to nothing. */
+  readonly leases: number;
+  readonly failedLeases: number;
+  /** Second downloads of a piece whose first was slow, and those that brought it. */
+  readonly hedges: number;
+  readonly hedgesWon: number;
+  /** Pieces that are being fetched from the origin now. */
+  readonly fetching: number;
+}
+
 export const defaultScheduleLimits: Omit<ScheduleLimits, 'windowBytes'> = { downloads: 8, leases: 4 };
 
 /**
@@ -85,6 +97,7 @@ export class Schedule {
   /** The readers' next pieces, while they are on their way. */
   readonly #awaited = new Set<Request>();
   #leases: number;
+  readonly #counts = { leases: 0, failedLeases: 0, hedges: 0, hedgesWon: 0 };
   /** Moving average of a download's duration. Milliseconds. */
   #usual = 0;
   #progressAt = 0;
@@ -96,6 +109,11 @@ export class Schedule {
     this.#pool = new RandomPool(options.random);
     this.#available = new RandomPool(options.random);
     this.#suspects = new Suspects(options.now);
+  }
+
+  /** What has happened since the start, and pieces that are being fetched from the origin now. */
+  get counts(): ScheduleCounts {
+    return { ...this.#counts, fetching: this.#fetching };
   }
 
   /** When `tick` has something to do next; undefined: nothing until the next event. */
@@ -187,6 +205,7 @@ export class Schedule {
     } else {
       request.phase = 'fetching';
       this.#fetching += 1;
+      this.#counts.leases += 1;
       this.#activate(request);
       this.#options.output.fetch(message.blob, message.piece);
     }
@@ -199,6 +218,8 @@ export class Schedule {
     if (request?.phase !== 'downloading') return;
     const duration = this.#options.now() - request.since;
     this.#usual = this.#usual === 0 ? duration : this.#usual * 0.9 + duration * 0.1;
+    // A hedge's peer was added last.
+    if (request.sources.size > 1 && [...request.sources].at(-1) === peer) this.#counts.hedgesWon += 1;
     for (const source of request.sources) if (source !== peer) this.#options.output.abort(blob, piece, source);
     this.#arrived(request, crc32c);
   }
@@ -235,7 +256,10 @@ export class Schedule {
   /** The origin did not give the piece: the next agent that waits for it gets the lease. */
   fetchFailed(blob: string, piece: number): void {
     const request = this.#find(blob, piece);
-    if (request?.phase === 'fetching') this.#rest(request);
+    if (request?.phase === 'fetching') {
+      this.#counts.failedLeases += 1;
+      this.#rest(request);
+    }
     this.#pump();
   }
 
@@ -272,7 +296,7 @@ export class Schedule {
       for (const request of this.#active) this.#say('progress', request);
     }
     for (const request of this.#awaited) {
-      if (canHedge(request) && now >= this.#hedgeAt(request)) this.#startNext(request);
+      if (canHedge(request) && now >= this.#hedgeAt(request) && this.#startNext(request)) this.#counts.hedges += 1;
     }
     this.#pump();
   }

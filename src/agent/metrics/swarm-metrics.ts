@@ -21,25 +21,19 @@ export const swarmMetrics: readonly MetricDefinition<EngineSnapshot>[] = [
     ]),
   },
   {
-    name: 'shoal_swarm_membership_age_seconds',
-    help: 'Time since the membership was last heard of from its source.',
-    type: 'gauge',
-    read: inSwarm(({ membershipAge }) => [[membershipAge]]),
-  },
-  {
     name: 'shoal_swarm_leases_active',
     help: 'Pieces that this node fetches from the registry for everybody now.',
     type: 'gauge',
-    read: inSwarm(({ leases }) => [[leases.active]]),
+    read: inSwarm(({ schedule }) => [[schedule.fetching]]),
   },
   {
     name: 'shoal_swarm_leases_total',
     help: 'Pieces that this node was told to fetch from the registry: granted, and those of them that failed.',
     type: 'counter',
     labels: ['event'],
-    read: inSwarm(({ leases }) => [
-      [leases.granted, { event: 'granted' }],
-      [leases.failed, { event: 'failed' }],
+    read: inSwarm(({ schedule }) => [
+      [schedule.leases, { event: 'granted' }],
+      [schedule.failedLeases, { event: 'failed' }],
     ]),
   },
   {
@@ -47,26 +41,26 @@ export const swarmMetrics: readonly MetricDefinition<EngineSnapshot>[] = [
     help: 'Pieces that were asked of a second peer because the first was slow: started, and those that the second brought first.',
     type: 'counter',
     labels: ['event'],
-    read: inSwarm(({ hedges }) => [
-      [hedges.started, { event: 'started' }],
-      [hedges.won, { event: 'won' }],
+    read: inSwarm(({ schedule }) => [
+      [schedule.hedges, { event: 'started' }],
+      [schedule.hedgesWon, { event: 'won' }],
     ]),
   },
   {
     name: 'shoal_swarm_peer_failures_total',
-    help: 'Pieces that a peer was blamed for, by what went wrong.',
+    help: 'Pieces that a peer did not give, by why: busy is no fault of it.',
     type: 'counter',
     labels: ['reason'],
     read: inSwarm(({ failures }) => Object.entries(failures).map(([reason, count]) => [count, { reason }])),
   },
   {
     name: 'shoal_directory_shards',
-    help: 'Shards of the directory, and how many of them this node is connected to.',
+    help: 'Shards of the directory, and how many of them this node is linked to.',
     type: 'gauge',
     labels: ['state'],
     read: inSwarm(({ directory }) => [
-      [directory.connected, { state: 'connected' }],
-      [directory.shards - directory.connected, { state: 'away' }],
+      [directory.linked, { state: 'linked' }],
+      [directory.shards - directory.linked, { state: 'away' }],
     ]),
   },
   {
@@ -81,6 +75,18 @@ export const swarmMetrics: readonly MetricDefinition<EngineSnapshot>[] = [
     ]),
   },
   {
+    name: 'shoal_directory_lapsed_total',
+    help: 'Decisions of the shard on this node that nothing came of in time: leases and transfers.',
+    type: 'counter',
+    read: inSwarm(({ directory }) => [[directory.lapsed]]),
+  },
+  {
+    name: 'shoal_directory_banned_peers',
+    help: 'Peers that the shard on this node sends nobody to, because their bytes were wrong.',
+    type: 'gauge',
+    read: inSwarm(({ directory }) => [[directory.banned]]),
+  },
+  {
     name: 'shoal_upload_bytes_total',
     help: 'Bytes that this node sent to others.',
     type: 'counter',
@@ -88,13 +94,12 @@ export const swarmMetrics: readonly MetricDefinition<EngineSnapshot>[] = [
   },
   {
     name: 'shoal_upload_slots',
-    help: 'How many nodes this one serves at once at most, how many it serves now, and how many wait.',
+    help: 'How many nodes this one serves at once at most, and how many it serves now.',
     type: 'gauge',
     labels: ['state'],
     read: inSwarm(({ upload }) => [
       [upload.slots, { state: 'most' }],
       [upload.active, { state: 'busy' }],
-      [upload.waiting, { state: 'waiting' }],
     ]),
   },
   {

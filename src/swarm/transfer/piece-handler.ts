@@ -34,9 +34,15 @@ export class PieceHandler {
   #busy = 0;
   #absent = 0;
   #bytes = 0;
+  readonly #sentTo = new Map<string, number>();
 
   constructor(options: PieceHandlerOptions) {
     this.#options = options;
+  }
+
+  /** Bytes by the requester's IP address; only the first so many are told apart. */
+  get sentTo(): ReadonlyMap<string, number> {
+    return this.#sentTo;
   }
 
   get counts(): AnswerCounts {
@@ -105,8 +111,10 @@ export class PieceHandler {
     response.setHeader('Content-Type', 'application/octet-stream');
     response.setHeader('Content-Length', body.length);
     response.setHeader(checksumHeader, formatChecksum(piece.crc32c));
+    const requester = this.#requester(response);
     const onSent = (bytes: number): void => {
       this.#bytes += bytes;
+      this.#sentTo.set(requester, (this.#sentTo.get(requester) ?? 0) + bytes);
       slots.sent(bytes);
     };
     // Some progress is not enough: a requester that takes its piece by the byte would hold slot and piece for ever.
@@ -119,7 +127,17 @@ export class PieceHandler {
       clearTimeout(tooSlow);
     }
   }
+
+  #requester(response: ServerResponse): string {
+    // IPv4 on an IPv6 socket: ::ffff:10.0.0.1.
+    const address = response.socket?.remoteAddress?.replace(/^::ffff:/, '') ?? others;
+    return this.#sentTo.has(address) || this.#sentTo.size < mostRequesters ? address : others;
+  }
 }
+
+/** As many as there are nodes in a large cluster. */
+const mostRequesters = 4096;
+const others = 'others';
 
 /** Refusals after which the connection is of use; what no client of ours sends ends it. */
 const ordinary: ReadonlySet<number> = new Set([404, 416, 503]);

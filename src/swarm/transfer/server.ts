@@ -39,6 +39,8 @@ export interface PieceServer {
   /** Uploads that it serves at once, as of now. */
   readonly slots: number;
   stat(): PieceServerStat;
+  /** Bytes by the requester's IP address; `others` for those that are not told apart any more. */
+  readonly sentTo: ReadonlyMap<string, number>;
   /** Ends every connection; pieces that are being sent are released. */
   close(): Promise<void>;
 }
@@ -106,6 +108,10 @@ class PieceHttpServer implements PieceServer {
 
   get slots(): number {
     return this.#slots.count;
+  }
+
+  get sentTo(): ReadonlyMap<string, number> {
+    return this.#handler.sentTo;
   }
 
   stat(): PieceServerStat {
