@@ -45,6 +45,10 @@ test: build ## Every test: unit, integration, end to end
 e2e: build ## The end-to-end tests; CONTAINERD=<binary> picks another containerd
 	SHOAL_CONTAINERD=$(CONTAINERD) vitest run --project e2e
 
+.PHONY: screenshots
+screenshots: build ## Take the pictures of the status page in the docs anew
+	SHOAL_SCREENSHOTS=1 vitest run --project e2e test/e2e/status-page.test.ts
+
 .PHONY: sanitize
 sanitize: setup ## The addon's tests under ASan, UBSan and TSan
 	scripts/sanitize-native
