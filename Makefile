@@ -47,7 +47,7 @@ e2e: build ## The end-to-end tests; CONTAINERD=<binary> picks another containerd
 
 .PHONY: screenshots
 screenshots: build ## Take the pictures of the status page in the docs anew
-	SHOAL_SCREENSHOTS=1 vitest run --project e2e test/e2e/status-page.test.ts
+	SCREENSHOTS=1 vitest run --project e2e test/e2e/status-page.test.ts
 
 .PHONY: sanitize
 sanitize: setup ## The addon's tests under ASan, UBSan and TSan

@@ -21,16 +21,16 @@ export function showPeers(peers, swarm) {
 function showTable() {
   const wanted = byId('peer-filter').value.trim().toLowerCase();
   const found = known
-    .filter(({ id, zone = '' }) => id.toLowerCase().includes(wanted) || zone.toLowerCase().includes(wanted))
+    .filter(({ id, zone }) => id.toLowerCase().includes(wanted) || zone.toLowerCase().includes(wanted))
     .sort((a, b) => b.received + b.sent - (a.received + a.sent) || a.id.localeCompare(b.id));
   const rows = found
     .slice(0, rowsShown)
-    .map(({ id, zone = '–', self, state, received, sent }) =>
+    .map(({ id, zone, self, state, received, sent }) =>
       h(
         'tr',
         {},
         h('td', {}, id),
-        h('td', {}, zone),
+        h('td', {}, zone || '–'),
         h('td', { class: state === 'suspect' ? 'degraded' : '' }, self ? 'this node' : state),
         h('td', { class: 'number' }, formatBytes(received)),
         h('td', { class: 'number' }, formatBytes(sent)),

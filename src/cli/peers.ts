@@ -13,9 +13,9 @@ export async function peers(options: ConfigOptions & { readonly output: OutputFo
 
 export function describePeers(known: readonly PeerView[]): string {
   if (known.length === 0) return 'this node is alone: no other node is configured (p2p.membership.source)';
-  const rows = known.map(({ id, zone = '–', role, self, state, received, sent, address = '–' }) => [
+  const rows = known.map(({ id, zone, role, self, state, received, sent, address = '–' }) => [
     id,
-    zone,
+    zone || '–',
     role,
     self ? 'this node' : state,
     formatBytes(received),
