@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { configKeys } from '../../src/config/keys.ts';
 import { resolveConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { packageRoot } from '../../src/paths.ts';
@@ -43,6 +44,9 @@ function roleConfig(rendered: Rendered, role: 'agent' | 'registry-mirror' | 'sch
   );
   return resolveConfig({ document: { file: `${role}.yaml`, text: configOf(rendered, role) }, env }).config;
 }
+
+/** As it is written behind `--set key=`. */
+const asText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
 /** What the kubelet would put in place of a reference to another variable. */
 const standIn = (value = ''): string => value.replace('$(POD_NAME)', 'pod-0').replace('$(POD_IP)', '10.0.0.1');
@@ -467,6 +471,27 @@ describe('hooks', () => {
 });
 
 describe('documentation', () => {
+  test('calls what is a key of the configuration by its name, and hands it to the agents', async () => {
+    const values = new Map(leaves(parse(await read('values.yaml'))));
+    const config = roleConfig(await render('as it is'), 'agent');
+    const defaults = resolveConfig({ env: {} }).config;
+    const same = configKeys
+      .filter(({ name }) => values.has(name))
+      .map(({ path: segments, name }) => ({ segments, name }));
+    expect(same.length).toBeGreaterThan(20);
+    const at = (tree: unknown, segments: readonly string[]): unknown =>
+      segments.reduce<unknown>((node, key) => (node as Record<string, unknown> | undefined)?.[key], tree);
+    for (const { name, segments } of same) {
+      const value = values.get(name);
+      // Empty in the values: the configuration's own default.
+      const isDefault = value === '' || value === null;
+      const expected = isDefault
+        ? at(defaults, segments)
+        : at(resolveConfig({ env: {}, set: [`${name}=${asText(value)}`] }).config, segments);
+      expect(at(config, segments), name).toEqual(expected);
+    }
+  });
+
   const read = (name: string): Promise<string> => readFile(path.join(chartFolder, name), 'utf8');
   /** Sections that are one value: what is in them is the user's. */
   const whole = /(^|\.)(nodeSelector|affinity|podLabels|podAnnotations|resources|hosts|annotations|labels)$/;
