@@ -22,7 +22,7 @@ setup: ## Install npm and Debian packages that are missing
 native: setup
 	@$(MAKE) --no-print-directory $(ADDON)
 
-$(ADDON): binding.gyp $(wildcard native/*.cc native/*.h)
+$(ADDON): binding.gyp $(wildcard native/*.cc native/*.h native/glibc/*)
 	scripts/build-native
 
 .PHONY: build

@@ -29,15 +29,15 @@ int Allocate(int descriptor, uint64_t length) {
 }  // namespace
 
 SlabFile::SlabFile(const std::string& path, uint64_t capacity, bool read_only) {
-  struct stat before;
-  const bool created = !read_only && stat(path.c_str(), &before) != 0;
+  const bool created = !read_only && access(path.c_str(), F_OK) != 0;
   try {
     Open(path, read_only ? O_RDONLY : O_RDWR | O_CREAT);
-    struct stat now;
-    if (fstat(descriptor_, &now) != 0) throw SystemFailure{"fstat", errno};
+    // Not fstat: as a symbol that can be linked to, it is in glibc 2.33 and later only.
+    struct statx now;
+    if (statx(descriptor_, "", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, &now) != 0) throw SystemFailure{"statx", errno};
     // A device or a pipe has no size to take and may block.
-    if (!S_ISREG(now.st_mode)) throw SystemFailure{"open", EINVAL};
-    const uint64_t size = static_cast<uint64_t>(now.st_size);
+    if (!S_ISREG(now.stx_mode)) throw SystemFailure{"open", EINVAL};
+    const uint64_t size = now.stx_size;
     if (!read_only) Preallocate(path, capacity, size, created);
     capacity_ = read_only ? size / kBlockAlignment * kBlockAlignment : capacity;
   } catch (...) {
