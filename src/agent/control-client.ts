@@ -21,7 +21,7 @@ function control(): ServiceDefinition {
  */
 export function callControl(
   runDir: string,
-  method: 'Cache' | 'Observe',
+  method: 'Cache' | 'Observe' | 'Explain',
   request: object,
   boundMs: number,
 ): Promise<unknown> {

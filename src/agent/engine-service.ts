@@ -23,6 +23,7 @@ interface OpenSession {
   readonly image: string;
   readonly podName: string;
   readonly podNamespace: string;
+  readonly podLabels: Readonly<Record<string, string>>;
   readonly auth: {
     readonly username: string;
     readonly password: string;
@@ -85,6 +86,7 @@ export class EngineService {
     });
     this.#server.addService(definitions['shoal.engine.v1.Control'] as ServiceDefinition, {
       cache: answering(({ method }: { readonly method: string }) => runCacheMethod(store, method)),
+      explain: answering((question: OpenSession) => engine.explain(requestOf(question))),
       observe: answering(({ about, name }: { readonly about: string; readonly name: string }) =>
         observation.answer(about, name),
       ),
@@ -163,8 +165,10 @@ function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {
   stream.on('error', () => end());
 }
 
-function requestOf({ image, auth, podName, podNamespace }: OpenSession): PullRequest {
-  return { image, auth: auth ?? {}, ...(podName !== '' && { pod: { name: podName, namespace: podNamespace } }) };
+function requestOf({ image, auth, podName, podNamespace, podLabels }: OpenSession): PullRequest {
+  const named = podName !== '' || Object.keys(podLabels).length > 0;
+  const pod = { name: podName, namespace: podNamespace, labels: podLabels };
+  return { image, auth: auth ?? {}, ...(named && { pod }) };
 }
 
 function outcomeOf(finish: PullMessage['finish']): PullOutcome {

@@ -8,12 +8,12 @@ import { createMirror } from '../mirror/mirror.ts';
 import { native } from '../native/index.ts';
 import { PullEngine } from '../pull/engine.ts';
 import { PullHistory } from '../pull/history.ts';
-import { createPolicy } from '../pull/policy.ts';
 import { createPieceStore } from '../store/store.ts';
 import type { StoreStat } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { EngineService } from './engine-service.ts';
 import { Observation } from './observation.ts';
+import { startPolicy } from './policy.ts';
 import { configuredRegistryClient } from './registry.ts';
 import { joinSwarm } from './swarm.ts';
 
@@ -24,6 +24,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   const { cache } = config.p2p.v2;
   const store = await createPieceStore({ config: cache, directory: path.join(config.stateDir, 'cache'), native, log });
   const acr = await startAcr(config, log, { environment: process.env });
+  const started = await startPolicy(config, () => acr.instances.hosts(), log);
   const client = configuredRegistryClient(config, log);
   const joined = await joinSwarm(config, store, log);
   const history = new PullHistory({ blockBytes: cache.blocksize * 1024, now: () => performance.now(), wall: Date.now });
@@ -33,7 +34,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     client,
     store,
     native,
-    policy: createPolicy({ ...config.registries, instanceHosts: () => acr.instances.hosts() }),
+    policy: started.policy,
     blockBytes: cache.blocksize * 1024,
     parallels: config.p2p.proxyFsParallels,
     authorizationTTL: config.p2p.authorizationTTL,
@@ -63,6 +64,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   await mirror.close();
   await joined?.close();
   await client.close();
+  await started.close();
   await acr.close();
   await store.close();
 }

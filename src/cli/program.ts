@@ -18,6 +18,7 @@ export function createProgram(): Command {
   addAgent(program);
   addPull(program);
   addViews(program);
+  addExplain(program);
   addConfig(program);
   addRuntime(program);
   addCache(program);
@@ -102,6 +103,16 @@ function addShellHelp(program: Command): void {
       const { packageVersion } = await import('../paths.ts');
       process.stdout.write(manPage(program, packageVersion()));
     });
+}
+
+function addExplain(program: Command): void {
+  withConfigOptions(program.command('explain'))
+    .description('say whether a pull would be accelerated, and why')
+    .argument('<image>', 'as in a pod')
+    .option('--namespace <name>', "the pod's namespace", 'default')
+    .option('--label <key=value>', 'a label of the pod; repeat for more', collect)
+    .addOption(outputOption())
+    .action(async (image, options) => (await import('./explain.ts')).explain(image, options));
 }
 
 function addConfig(program: Command): void {

@@ -107,6 +107,21 @@ export const configSchema = z
     runtimeEndpoint: unixEndpoint
       .default('unix:///run/containerd/containerd.sock')
       .describe("The runtime's own CRI socket."),
+    accelerate: z
+      .enum(['all', 'labelled'])
+      .default('all')
+      .describe(
+        'all: every pull. labelled: pulls for pods with the label k8s.aliyun.com/image-accelerate-mode: p2p, or in a namespace that has it.',
+      ),
+    kubernetes: z
+      .strictObject({
+        kubeconfig: absolutePath
+          .optional()
+          .describe(
+            "A kubeconfig file, for the labels of namespaces. By default p2p.membership.kubernetes.kubeconfig, else the pod's own service account.",
+          ),
+      })
+      .prefault({}),
     stateDir: absolutePath.default('/var/lib/shoal').describe('Cache, index and the loopback secret.'),
     runDir: absolutePath
       .refine(

@@ -14,7 +14,7 @@ import { Fetching } from './fetching.ts';
 import type { ImageContents } from './image.ts';
 import { type BytesBySource, type PullObserver, type PullOutcome, unobserved } from './observer.ts';
 import { OriginFetch } from './origin-fetch.ts';
-import type { Policy } from './policy.ts';
+import type { Policy, PolicyPod, PolicyStep } from './policy.ts';
 import { layersAhead } from './prefetch.ts';
 import { readBlob } from './reader.ts';
 import { asPullError, Session } from './session.ts';
@@ -46,7 +46,7 @@ export interface PullRequest {
   readonly image: string;
   readonly auth: AuthConfig;
   /** Absent when the request named no sandbox. */
-  readonly pod?: { readonly namespace: string; readonly name: string };
+  readonly pod?: PolicyPod & { readonly name: string };
 }
 
 export type OpenResult =
@@ -60,6 +60,14 @@ export interface PullSummary {
   /** Nodes that gave some of it. */
   readonly peers: number;
   readonly rule: string;
+}
+
+/** Why a pull would be accelerated, or not. */
+export interface Explanation extends Repository {
+  readonly accelerate: boolean;
+  readonly rule: string;
+  /** The rules in their order, up to the one that decides. */
+  readonly steps: readonly PolicyStep[];
 }
 
 /** An open session, as the supervisor's side of the engine sees it. */
@@ -102,7 +110,7 @@ export class PullEngine implements MirrorBackend {
   open(request: PullRequest): OpenResult {
     try {
       const reference = parseImageReference(request.image);
-      const decision = this.#options.policy(reference);
+      const decision = this.#options.policy.pull(reference, request.pod);
       if (!decision.accelerate) return { kind: 'declined', reason: decision.rule };
       const credentials = credentialsFromAuthConfig(request.auth, reference.registry);
       const question = { reference, credentials, credentialsKey: credentialsKey(credentials) };
@@ -113,13 +121,21 @@ export class PullEngine implements MirrorBackend {
         trace: this.#observer.opened({
           image: request.image,
           rule: decision.rule,
-          ...(request.pod && { pod: request.pod }),
+          ...(request.pod?.name && { pod: { namespace: request.pod.namespace, name: request.pod.name } }),
         }),
       });
       return { kind: 'accepted', rule: decision.rule, pull: this.#start(session) };
     } catch (error) {
       return { kind: 'declined', reason: error instanceof Error ? error.message : String(error) };
     }
+  }
+
+  /** What would become of a pull, rule by rule. Throws a `RegistryError` for an image reference that is none. */
+  explain({ image, pod }: Pick<PullRequest, 'image' | 'pod'>): Explanation {
+    const { registry, repository } = parseImageReference(image);
+    const { policy } = this.#options;
+    const repositoryOf = { registry, repository };
+    return { ...repositoryOf, ...policy.pull(repositoryOf, pod), steps: policy.explain(repositoryOf, pod) };
   }
 
   async manifest(
@@ -166,9 +182,10 @@ export class PullEngine implements MirrorBackend {
   }
 
   #access(requester: Requester): { readonly session?: Session; readonly credentials: Credentials } {
-    const decision = this.#options.policy(requester);
-    if (!decision.accelerate) throw new PullError('not-found', `not accelerated: ${decision.rule}`);
     const access = decideAccess(requester, [...(this.#sessions.get(nameOf(requester)) ?? [])]);
+    const { policy } = this.#options;
+    const decision = access.kind === 'own' ? policy.direct(requester) : policy.registry(requester);
+    if (!decision.accelerate) throw new PullError('not-found', `not accelerated: ${decision.rule}`);
     switch (access.kind) {
       case 'session':
         return { session: access.session, credentials: access.session.credentials };

@@ -37,7 +37,12 @@ export interface PullOptions {
   readonly auth?: CriAuth;
   /** Aborting it cancels the RPC, as the kubelet does. */
   readonly signal?: AbortSignal;
-  readonly pod?: { readonly name: string; readonly namespace: string; readonly annotations?: Record<string, string> };
+  readonly pod?: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly labels?: Record<string, string>;
+    readonly annotations?: Record<string, string>;
+  };
 }
 
 function method(service: string, name: string): MethodDefinition<object, object> {
@@ -75,6 +80,7 @@ export class CriClient {
         : {
             sandbox_config: {
               metadata: { name: pod.name, namespace: pod.namespace, uid: `${pod.namespace}-${pod.name}` },
+              labels: pod.labels ?? {},
               annotations: pod.annotations ?? {},
             },
           }),

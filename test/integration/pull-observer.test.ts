@@ -75,7 +75,7 @@ beforeEach(async () => {
 afterEach(() => scope.close());
 
 function open(): AcceptedPull {
-  const pod = { namespace: 'shop', name: 'cart-0' };
+  const pod = { namespace: 'shop', name: 'cart-0', labels: {} };
   const result = engine.open({ image: 'reg.test/app:v1', auth: {}, pod });
   if (result.kind !== 'accepted') throw new Error(result.reason);
   return result.pull;

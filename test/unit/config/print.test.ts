@@ -24,7 +24,8 @@ describe('the printed configuration', () => {
     const endpoints = ['openapi', 'sts'].map((key) => `acr.endpoints.${key}=https://a.example`);
     const logins = 'registries.logins.dockerConfigFile=/d';
     const swarm = [...optional, ...files].map((setting) => `p2p.${setting}`);
-    const set = ['mirror.port=1', ...swarm, ...cloud, ...roles, ...endpoints, logins];
+    const kubernetes = 'kubernetes.kubeconfig=/k';
+    const set = ['mirror.port=1', ...swarm, ...cloud, ...roles, ...endpoints, logins, kubernetes];
     const text = printConfig(resolveConfig({ env: { SHOAL_LOG_LEVEL: 'warn' }, set }));
     for (const { path } of configKeys) expect(text).toMatch(new RegExp(`^ *${path.at(-1)}: .+ # .+$`, 'm'));
     expect(text).toContain('level: warn # environment variable SHOAL_LOG_LEVEL');
