@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { initAuthority, issueCertificate } from '../../src/swarm/tls/authority.ts';
-import { loadCertificates, type PeerCertificates } from '../../src/swarm/tls/certificates.ts';
+import { type CertificateFiles, loadCertificates, type PeerCertificates } from '../../src/swarm/tls/certificates.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import type { Scope } from './scope.ts';
 import { temporaryFolder } from './temp.ts';
@@ -24,7 +24,15 @@ export class SwarmAuthority {
   }
 
   /** The certificates of a node of that name, loaded. */
-  async issue(name: string, addresses: readonly string[] = ['127.0.0.1']): Promise<PeerCertificates> {
+  async issue(name: string, addresses?: readonly string[]): Promise<PeerCertificates> {
+    const files = await this.issueFiles(name, addresses);
+    const certificates = await loadCertificates({ files, log });
+    this.#scope.defer(() => certificates.close());
+    return certificates;
+  }
+
+  /** Their files. */
+  async issueFiles(name: string, addresses: readonly string[] = ['127.0.0.1']): Promise<CertificateFiles> {
     const output = await temporaryFolder(this.#scope, name);
     const { certificate, key } = await issueCertificate({
       directory: this.#directory,
@@ -34,9 +42,6 @@ export class SwarmAuthority {
       days: 1,
       now: new Date(),
     });
-    const files = { ca: path.join(this.#directory, 'ca.crt'), certificate, key };
-    const certificates = await loadCertificates({ files, log });
-    this.#scope.defer(() => certificates.close());
-    return certificates;
+    return { ca: path.join(this.#directory, 'ca.crt'), certificate, key };
   }
 }
