@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "arena.h"
 #include "bindings.h"
 #include "crc32c.h"
 #include "sha256_stream.h"
@@ -24,6 +25,20 @@ ThreadPool& HashPool() {
   static ThreadPool* pool =
       new ThreadPool("shoal-hash", std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads));
   return *pool;
+}
+
+// crc32cOffLoop(data: Uint8Array, ticket: number): void. The ticket comes with the checksum.
+void ComputeCrc32cOffLoop(const Napi::CallbackInfo& info) {
+  const Napi::Uint8Array data = info[0].As<Napi::Uint8Array>();
+  // Held until the thread is through: an environment that ends gives its own memory back without asking.
+  std::shared_ptr<Mapping> memory = Mapping::Find(data.Data(), data.ByteLength());
+  if (!memory) throw Napi::TypeError::New(info.Env(), "the bytes are not a view of an arena");
+  std::shared_ptr<Completions> completions = CompletionsOf(info.Env());
+  HashPool().Post([memory = std::move(memory), completions, bytes = data.Data(), length = data.ByteLength(),
+                   ticket = info[1].As<Napi::Number>().Uint32Value()] {
+    completions->Post(ticket, static_cast<int32_t>(Crc32c(0, bytes, length)));
+  });
+  completions->Expect();
 }
 
 class Sha256Object final : public Napi::ObjectWrap<Sha256Object> {
@@ -75,6 +90,7 @@ class Sha256Object final : public Napi::ObjectWrap<Sha256Object> {
 
 void BindChecksums(Napi::Env env, Napi::Object exports) {
   exports["crc32c"] = Napi::Function::New(env, ComputeCrc32c, "crc32c");
+  exports["crc32cOffLoop"] = Napi::Function::New(env, ComputeCrc32cOffLoop, "crc32cOffLoop");
   exports["Sha256"] = Sha256Object::Define(env);
 }
 

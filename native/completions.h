@@ -16,7 +16,7 @@ namespace shoal {
 // handles here, and nothing is left behind when a worker is terminated with requests in flight.
 class Completions final : public CompletionSink {
  public:
-  // `deliver` is called on the event loop with n, when `results` holds n pairs of a ticket and an errno.
+  // `deliver` is called on the event loop with n, when `results` holds n pairs of a ticket and its result.
   static std::shared_ptr<Completions> Create(Napi::Env env, Napi::Int32Array results, Napi::Function deliver);
 
   // On the event loop: a request was started, one more ticket will be posted. The loop stays alive until it is delivered.

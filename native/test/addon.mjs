@@ -25,6 +25,8 @@ async function collect() {
 async function checksums() {
   const bytes = native.createArena({ capacity: MiB }).view(0, MiB).fill('shoal');
   assert.equal(native.crc32c(Buffer.from('123456789')), 0xe3069283);
+  assert.equal(await native.crc32cOffLoop(bytes), native.crc32c(bytes));
+  await assert.rejects(native.crc32cOffLoop(Buffer.from(new ArrayBuffer(4096))), TypeError);
   const hash = native.createSha256();
   for (let i = 0; i < 16; i++) void hash.update(bytes);
   const reference = createHash('sha256');
@@ -71,6 +73,7 @@ async function inWorker() {
   for (let i = 0; i < 64; i++) {
     void opened.read(arena.view((i % 8) * MiB, MiB), (i % 8) * MiB);
     void hash.update(arena.view((i % 8) * MiB, MiB));
+    void native.crc32cOffLoop(arena.view((i % 8) * MiB, MiB));
   }
   const { parentPort } = await import('node:worker_threads');
   parentPort.postMessage('started');

@@ -26,11 +26,13 @@ export interface AddonBlockDevice {
 
 /** What native/*_binding.cc export. They check what memory safety needs; everything else is checked in this folder. */
 export interface Addon {
-  /** Once: `deliver(n)` is called when `results` holds n pairs of a ticket and an errno (0 for success). */
+  /** Once: `deliver(n)` is called when `results` holds n pairs of a ticket and its result: an errno (0 for success) or a CRC32C. */
   connect(results: Int32Array, deliver: (count: number) => void): void;
   createArena(capacity: number, hugePages: boolean): ArrayBuffer;
   discard(memory: ArrayBuffer, offset: number, length: number): void;
   crc32c(data: Uint8Array, seed: number): number;
+  /** `data` is a view of an arena, whose memory the addon holds. The ticket's result is the checksum. */
+  crc32cOffLoop(data: Uint8Array, ticket: number): void;
   readonly Sha256: new () => AddonSha256;
   readonly BlockDevice: new (
     path: string,

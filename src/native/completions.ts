@@ -1,5 +1,5 @@
 interface Waiting {
-  readonly settle: (errno: number) => void;
+  readonly settle: (result: number) => void;
   /** What the addon's threads use meanwhile: nothing in here is collected before the ticket is delivered. */
   readonly held: readonly object[];
 }
@@ -7,7 +7,7 @@ interface Waiting {
 /** Tickets that one call from the addon delivers at most; more arrive in further calls of the same turn. */
 const batch = 256;
 
-/** Pairs of a ticket and an errno, filled by the addon before it calls `deliver`. */
+/** Pairs of a ticket and its result, filled by the addon before it calls `deliver`. */
 export const results = new Int32Array(2 * batch);
 const waiting: (Waiting | undefined)[] = [];
 const freeTickets: number[] = [];
@@ -24,7 +24,8 @@ export function deliver(count: number): void {
 }
 
 /**
- * Starts an asynchronous request of the addon and resolves with its errno (0 for success) when its threads are done.
+ * Starts an asynchronous request of the addon and resolves with its result, an errno (0 for success) or a checksum as a
+ * signed number, when its threads are done.
  * @param held - kept from the garbage collector until then.
  * @param start - hands the ticket to the addon; what it throws rejects the promise.
  */

@@ -62,8 +62,13 @@ export interface BlockDevice {
 
 export interface Native {
   createArena(options: ArenaOptions): Arena;
-  /** CRC32C (Castagnoli) of `data`, going on from `seed` (0 at the start). Synchronous: 5 GB/s and more with SSE4.2. */
+  /**
+   * CRC32C (Castagnoli) of `data`, going on from `seed` (0 at the start). Synchronous: with SSE4.2 about 20 GB/s while the bytes are
+   * in the processor's cache, 10 GB/s from memory.
+   */
   crc32c(data: Uint8Array, seed?: number): number;
+  /** The same on threads of the addon's own. `data` is a view of an Arena and must not change until the promise resolves. */
+  crc32cOffLoop(data: Uint8Array): Promise<number>;
   createSha256(): Sha256;
   openBlockDevice(options: BlockDeviceOptions): Promise<BlockDevice>;
 }

@@ -8,7 +8,7 @@ export interface CreateOptions {
   readonly config: CacheConfig;
   /** Where the disk tier lives; not touched in memory mode. */
   readonly directory: string;
-  readonly native: Pick<Native, 'createArena' | 'crc32c' | 'openBlockDevice'>;
+  readonly native: Pick<Native, 'createArena' | 'crc32c' | 'crc32cOffLoop' | 'openBlockDevice'>;
   readonly log: Logger;
   /** Seconds since the epoch; the system's clock by default. */
   readonly now?: () => number;

@@ -10,7 +10,7 @@ export interface VolumeOptions {
   readonly capacity: number;
   readonly blockSize: number;
   readonly aio: 0 | 1;
-  readonly native: Pick<Native, 'crc32c' | 'openBlockDevice'>;
+  readonly native: Pick<Native, 'crc32c' | 'crc32cOffLoop' | 'openBlockDevice'>;
   readonly log: Logger;
 }
 

@@ -61,6 +61,15 @@ describe('crc32c', () => {
     );
   });
 
+  it('gives the same off the event loop, for memory of an arena alone', async () => {
+    const arena = native.createArena({ capacity: 64 * 1024 });
+    const parts = Array.from({ length: 16 }, (_, i) => arena.view(i * 4096, 4096 - i).fill(i));
+    expect(await Promise.all(parts.map((part) => native.crc32cOffLoop(part)))).toEqual(
+      parts.map((part) => reference(part)),
+    );
+    await expect(native.crc32cOffLoop(Buffer.from(new ArrayBuffer(4096)))).rejects.toThrow(TypeError);
+  });
+
   it('refuses what is not bytes', () => {
     // @ts-expect-error: a caller without types
     expect(() => native.crc32c('123456789')).toThrow(TypeError);

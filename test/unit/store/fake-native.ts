@@ -20,7 +20,7 @@ function failure(code: string): Error {
  * Stands in for the addon where a test needs a disk that fails, tears and loses: the slab's content lives in `platters`. Requests end
  * in later turns of the event loop and, like real ones, not in order.
  */
-export class FakeNative implements Pick<Native, 'createArena' | 'crc32c' | 'openBlockDevice'> {
+export class FakeNative implements Pick<Native, 'createArena' | 'crc32c' | 'crc32cOffLoop' | 'openBlockDevice'> {
   readonly platters: Platters;
   readonly faults: Faults = {};
   /** Writes that are under way: what a crash may tear. */
@@ -38,6 +38,10 @@ export class FakeNative implements Pick<Native, 'createArena' | 'crc32c' | 'open
   /** Any checksum will do here; this one is in Node. */
   crc32c(data: Uint8Array, seed = 0): number {
     return crc32(data, seed);
+  }
+
+  async crc32cOffLoop(data: Uint8Array): Promise<number> {
+    return crc32(data);
   }
 
   async openBlockDevice({ path, capacity }: BlockDeviceOptions): Promise<BlockDevice> {
