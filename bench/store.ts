@@ -9,7 +9,7 @@ import type { Arena, BlockDevice } from '../src/native/types.ts';
 import type { Store } from '../src/store/piece-store.ts';
 import { createPieceStore } from '../src/store/store.ts';
 import type { Scope } from '../test/harness/scope.ts';
-import { benchDevice } from './device.ts';
+import { benchDevice, describeDevice } from './device.ts';
 import { main } from './harness/main.ts';
 import { GB, MiB, median, seconds } from './harness/stats.ts';
 
@@ -125,7 +125,5 @@ async function benchStore(scope: Scope): Promise<void> {
 await main('bench-store', async (scope) => {
   await benchStore(scope);
   if (flags['store-only']) return 'bench-store: the device was not measured';
-  const { write, read, randread, cpu } = await benchDevice(flags.directory);
-  const times = (value: number) => `${value.toFixed(2)}x`;
-  return `bench-store: write ${times(write)} read ${times(read)} randread ${times(randread)} of fio, cpu ${times(cpu)}`;
+  return `bench-store: ${describeDevice(await benchDevice(flags.directory))}`;
 });
