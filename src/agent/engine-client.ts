@@ -11,6 +11,7 @@ import type {
   PullSummary,
 } from '../cri/types.ts';
 import { packageRoot } from '../paths.ts';
+import { untilAborted } from '../until-aborted.ts';
 
 /** PullEvent of proto/engine.proto as the loader gives it. */
 type PullEvent =
@@ -154,11 +155,10 @@ function openMessage({ image, auth, pod }: PullRequest): object {
   };
 }
 
-function answerWithin<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const late = (): void => reject(new EngineAwayError('the engine did not answer in time'));
-    if (signal.aborted) return late();
-    signal.addEventListener('abort', late, { once: true });
-    answer.then(resolve, reject).finally(() => signal.removeEventListener('abort', late));
-  });
+async function answerWithin<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  try {
+    return await untilAborted(answer, signal);
+  } catch (error) {
+    throw signal.aborted ? new EngineAwayError('the engine did not answer in time') : error;
+  }
 }

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { Backoff } from '../backoff.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 /** How the engine is started. */
@@ -21,19 +22,12 @@ export interface EngineLife {
   readonly lastEnd?: string;
 }
 
-/** Milliseconds to the first restart; doubled for each engine that fails again. */
-const firstDelay = 200;
-const maximumDelay = 30_000;
 /** An engine that lived that long, in milliseconds, was in order: the next restart is quick again. */
 const soundLife = 60_000;
 
-/**
- * Milliseconds to wait before the restart after the `failures`th failure in a row (1 for the first). Up to half of it
- * is taken off at `random` (0 to 1), so that the nodes of a cluster don't restart in step.
- */
-export function restartDelay(failures: number, random: number): number {
-  const full = Math.min(maximumDelay, firstDelay * 2 ** (failures - 1));
-  return full - (full / 2) * random;
+/** The pauses before restarts: those of the nodes of a cluster are not in step. `random`: 0 <= random < 1. */
+export function restartBackoff(random: () => number): Backoff {
+  return new Backoff({ firstMs: 200, longestMs: 30_000, random });
 }
 
 /**
@@ -45,7 +39,7 @@ export class EngineProcess {
   readonly #log: Logger;
   #child: ChildProcess | undefined;
   #restart: NodeJS.Timeout | undefined;
-  #failures = 0;
+  readonly #backoff = restartBackoff(Math.random);
   #stopped = false;
   #life: EngineLife = { state: 'stopped', since: new Date().toISOString(), restarts: 0 };
 
@@ -103,8 +97,8 @@ export class EngineProcess {
     this.#child = undefined;
     if (this.#stopped) return;
     this.#lives('restarting', { restarts: this.#life.restarts + 1, lastEnd: endOf(how) });
-    this.#failures = performance.now() - began >= soundLife ? 1 : this.#failures + 1;
-    const delay = Math.round(restartDelay(this.#failures, Math.random()));
+    if (performance.now() - began >= soundLife) this.#backoff.succeeded();
+    const delay = Math.round(this.#backoff.failed());
     this.#log.error(
       { ...how, restartInMs: delay },
       'the engine ended: pulls go on without acceleration until it is back',

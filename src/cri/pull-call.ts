@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Logger } from '../telemetry/log.ts';
+import { untilAborted } from '../until-aborted.ts';
 import { formatTimeout, grpcStatus, maximumMessageBytes, messagePrefixBytes, parseTimeout } from './grpc.ts';
 import { askRuntime, type HeldAnswer, replyWith } from './held-answer.ts';
 import { abortIngest, brokenIngest } from './ingest.ts';
@@ -10,7 +11,6 @@ import { loggableMessage } from './redact.ts';
 import { type IncomingCall, relay } from './relay.ts';
 import type { Runtime } from './runtime.ts';
 import type { PullRequest, PullSession, PullSessions, PullSummary } from './types.ts';
-import { abortedOr } from './until-aborted.ts';
 
 /** Milliseconds that a pull waits for the engine's decision at most: what it costs when the engine hangs. */
 const decisionBound = 100;
@@ -44,7 +44,8 @@ export async function handlePull(call: IncomingCall, parts: PullParts): Promise<
   const session = parts.sessions.open(request);
   const cancelled = whenClosed(call.stream);
   try {
-    await abortedOr(session.decided(), within(cancelled, decisionBound));
+    // Without a decision in time the pull goes on, too.
+    await untilAborted(session.decided(), within(cancelled, decisionBound)).catch(() => undefined);
     const pull = new Pull(call, body, request, session, parts, cancelled, started);
     await pull.run();
   } finally {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { restartDelay } from '../../../src/agent/engine-process.ts';
+import { restartBackoff } from '../../../src/agent/engine-process.ts';
 import { activatedSocket, childEnvironment, watchdogInterval } from '../../../src/agent/systemd.ts';
 
 describe('the socket that the service manager passes', () => {
@@ -33,18 +33,27 @@ describe('the watchdog', () => {
 });
 
 describe('the pause before the engine is started again', () => {
-  test('doubles from 0.2 s and ends at 30 s', () => {
-    expect([1, 2, 3, 8, 9, 1000].map((failures) => restartDelay(failures, 0))).toEqual([
+  test('doubles from 0.2 s, ends at 30 s, and is 0.2 s again after an engine that lived', () => {
+    const backoff = restartBackoff(() => 1);
+    const pauses = Array.from({ length: 1000 }, () => backoff.failed());
+    expect([1, 2, 3, 8, 9, 1000].map((failures) => pauses[failures - 1])).toEqual([
       200, 400, 800, 25_600, 30_000, 30_000,
     ]);
+    backoff.succeeded();
+    expect(backoff.failed()).toBe(200);
   });
 
   test('is shortened by chance, by half at most', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 100 }), fc.double({ min: 0, max: 1, noNaN: true }), (failures, random) => {
-        const delay = restartDelay(failures, random);
-        expect(delay).toBeLessThanOrEqual(restartDelay(failures, 0));
-        expect(delay).toBeGreaterThanOrEqual(restartDelay(failures, 0) / 2);
+        const full = restartBackoff(() => 1);
+        const shortened = restartBackoff(() => random);
+        for (let failure = 0; failure < failures; failure += 1) {
+          const longest = full.failed();
+          const delay = shortened.failed();
+          expect(delay).toBeLessThanOrEqual(longest);
+          expect(delay).toBeGreaterThanOrEqual(longest / 2);
+        }
       }),
     );
   });
