@@ -139,9 +139,10 @@ class EngineSession implements PullSession {
   }
 }
 
-function openMessage({ image, auth, pod }: PullRequest): object {
+function openMessage({ image, auth, pod, traceparent }: PullRequest): object {
   return {
     image,
+    ...(traceparent === undefined ? {} : { traceparent }),
     ...(auth === undefined ? {} : { auth }),
     ...(pod === undefined
       ? {}

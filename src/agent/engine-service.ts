@@ -24,6 +24,7 @@ interface OpenSession {
   readonly podName: string;
   readonly podNamespace: string;
   readonly podLabels: Readonly<Record<string, string>>;
+  readonly traceparent: string;
   readonly auth: {
     readonly username: string;
     readonly password: string;
@@ -165,10 +166,10 @@ function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {
   stream.on('error', () => end());
 }
 
-function requestOf({ image, auth, podName, podNamespace, podLabels }: OpenSession): PullRequest {
+function requestOf({ image, auth, podName, podNamespace, podLabels, traceparent }: OpenSession): PullRequest {
   const named = podName !== '' || Object.keys(podLabels).length > 0;
   const pod = { name: podName, namespace: podNamespace, labels: podLabels };
-  return { image, auth: auth ?? {}, ...(named && { pod }) };
+  return { image, auth: auth ?? {}, ...(named && { pod }), ...(traceparent !== '' && { traceparent }) };
 }
 
 function outcomeOf(finish: PullMessage['finish']): PullOutcome {

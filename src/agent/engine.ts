@@ -1,19 +1,23 @@
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import { startAcr } from '../acr/start.ts';
 import { loopbackSecret } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
 import { createMirror } from '../mirror/mirror.ts';
 import { native } from '../native/index.ts';
+import { packageVersion } from '../paths.ts';
 import { PullEngine } from '../pull/engine.ts';
 import { PullHistory } from '../pull/history.ts';
 import { createPieceStore } from '../store/store.ts';
 import type { StoreStat } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { OtlpExporter } from '../telemetry/otlp-exporter.ts';
 import { EngineService } from './engine-service.ts';
 import { Observation } from './observation.ts';
 import { startPolicy } from './policy.ts';
+import { spansOf } from './pull-spans.ts';
 import { configuredRegistryClient } from './registry.ts';
 import { joinSwarm } from './swarm.ts';
 
@@ -27,7 +31,13 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   const started = await startPolicy(config, () => acr.instances.hosts(), log);
   const client = configuredRegistryClient(config, log);
   const joined = await joinSwarm(config, store, log);
-  const history = new PullHistory({ blockBytes: cache.blocksize * 1024, now: () => performance.now(), wall: Date.now });
+  const traces = startTraces(config, { node: joined?.node.identity.id ?? hostname(), log });
+  const history = new PullHistory({
+    blockBytes: cache.blocksize * 1024,
+    now: () => performance.now(),
+    wall: Date.now,
+    ...(traces && { onEnd: (pull) => traces.export(spansOf(pull)) }),
+  });
   const engine = new PullEngine({
     observer: history,
     ...(joined && { swarm: joined.swarm }),
@@ -61,12 +71,20 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   log.info('engine stops');
   service.close();
   observation.close();
+  await traces?.close();
   await mirror.close();
   await joined?.close();
   await client.close();
   await started.close();
   await acr.close();
   await store.close();
+}
+
+/** Undefined where nothing is traced, which is the default. */
+function startTraces(config: Config, { node, log }: { readonly node: string; readonly log: Logger }) {
+  const { endpoint } = config.telemetry.traces;
+  const resource = { 'service.name': 'shoal', 'service.version': packageVersion(), 'host.name': node };
+  return endpoint === undefined ? undefined : new OtlpExporter({ endpoint, resource, log });
 }
 
 /** What the log tells of the cache at the start. */

@@ -160,6 +160,17 @@ export const configSchema = z
           .default('127.0.0.1')
           .describe('The address of metrics, health and the status page. They show which images and pods are pulled.'),
         port: z.int().min(0).max(65535).default(65003).describe('Their port. 0: they are not served.'),
+        traces: z
+          .strictObject({
+            endpoint: z
+              .string()
+              .refine((value) => /^https?:\/\/[^/]/.test(value) && URL.canParse(value), 'is no http(s) URL')
+              .optional()
+              .describe(
+                'Where the spans of pulls go by OTLP/HTTP: http://collector:4318. Nothing is traced without it.',
+              ),
+          })
+          .prefault({}),
       })
       .prefault({}),
     registries: z

@@ -41,7 +41,8 @@ export async function handlePull(call: IncomingCall, parts: PullParts): Promise<
     log.warn({ bytes: body.length }, 'a PullImage request could not be read: it goes to the runtime as it is');
     return relay(call, runtime, { chunks: [body] });
   }
-  const session = parts.sessions.open(request);
+  const { traceparent } = call.headers;
+  const session = parts.sessions.open({ ...request, ...(typeof traceparent === 'string' && { traceparent }) });
   const cancelled = whenClosed(call.stream);
   try {
     // Without a decision in time the pull goes on, too.

@@ -26,6 +26,8 @@ export interface PullRequest {
   readonly auth?: PullAuth;
   /** Absent when the request names no sandbox (crictl). */
   readonly pod?: PullPod;
+  /** The call's `traceparent`, when the kubelet traces. */
+  readonly traceparent?: string;
 }
 
 export type PullDecision =

@@ -47,6 +47,8 @@ export interface PullRequest {
   readonly auth: AuthConfig;
   /** Absent when the request named no sandbox. */
   readonly pod?: PolicyPod & { readonly name: string };
+  /** W3C trace context of the request. */
+  readonly traceparent?: string;
 }
 
 export type OpenResult =
@@ -122,6 +124,7 @@ export class PullEngine implements MirrorBackend {
           image: request.image,
           rule: decision.rule,
           ...(request.pod?.name && { pod: { namespace: request.pod.namespace, name: request.pod.name } }),
+          ...(request.traceparent !== undefined && { traceparent: request.traceparent }),
         }),
       });
       return { kind: 'accepted', rule: decision.rule, pull: this.#start(session) };

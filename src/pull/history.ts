@@ -38,6 +38,8 @@ export interface HistoryOptions {
   readonly now: () => number;
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
+  /** Gets every pull that has ended. */
+  readonly onEnd?: (pull: PullDetail) => void;
 }
 
 /** Ended pulls that are remembered, and their layers together: some MB at most. */
@@ -172,6 +174,7 @@ export class PullHistory implements PullObserver {
     if (record.state !== 'pulling') counts[record.state] += 1;
     this.#results.set(kind, counts);
     if (record.firstByteMs !== undefined) this.#firstByte.observe(record.firstByteMs / 1000);
+    this.#options.onEnd?.(record.detail());
     this.#ended.set(record.id, record);
     this.#weight += record.weight;
     for (const [id, oldest] of this.#ended) {

@@ -23,6 +23,8 @@ export interface ObservedPull {
   /** The policy's rule, in words. */
   readonly rule: string;
   readonly pod?: { readonly namespace: string; readonly name: string };
+  /** W3C trace context of the request. */
+  readonly traceparent?: string;
 }
 
 /** A piece that came for a pull: once when it was fetched, or when the runtime took it from the cache. */

@@ -92,6 +92,8 @@ describe('a pull', () => {
   test('reaches the runtime as it came, and its answer comes back, while the engine knows what is pulled', async () => {
     const metadata = new Metadata();
     metadata.set('x-newer', 'yes');
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    metadata.set('traceparent', traceparent);
     const { code, messages } = await pull(metadata);
     expect(code).toBe(status.OK);
     expect(messages).toEqual([answer]);
@@ -102,6 +104,7 @@ describe('a pull', () => {
       auth: { username: 'me', password: secret },
       podName: 'web-0',
       podNamespace: 'shop',
+      traceparent,
     });
   });
 

@@ -25,7 +25,8 @@ describe('the printed configuration', () => {
     const logins = 'registries.logins.dockerConfigFile=/d';
     const swarm = [...optional, ...files].map((setting) => `p2p.${setting}`);
     const kubernetes = 'kubernetes.kubeconfig=/k';
-    const set = ['mirror.port=1', ...swarm, ...cloud, ...roles, ...endpoints, logins, kubernetes];
+    const traces = 'telemetry.traces.endpoint=http://collector:4318';
+    const set = ['mirror.port=1', traces, ...swarm, ...cloud, ...roles, ...endpoints, logins, kubernetes];
     const text = printConfig(resolveConfig({ env: { SHOAL_LOG_LEVEL: 'warn' }, set }));
     for (const { path } of configKeys) expect(text).toMatch(new RegExp(`^ *${path.at(-1)}: .+ # .+$`, 'm'));
     expect(text).toContain('level: warn # environment variable SHOAL_LOG_LEVEL');
