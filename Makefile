@@ -54,7 +54,7 @@ sanitize: setup ## The addon's tests under ASan, UBSan and TSan
 	scripts/sanitize-native
 
 .PHONY: demo
-demo: build ## Pull an image through Shoal and show where its bytes come from
+demo: build ## Three nodes pull an image at once: who gets what from whom
 	node bench/demo.ts
 
 .PHONY: bench-pull

@@ -29,6 +29,8 @@ export interface ClusterOptions<Image extends string> {
   readonly tls?: boolean;
   /** Further keys of the section p2p of one node, whose name in the membership is `member`. */
   readonly p2p?: (node: number, member: string) => Readonly<Record<string, unknown>>;
+  /** Called when the nodes' machines are there and nothing runs on them yet. */
+  readonly prepare?: (machines: readonly Host[]) => Promise<void>;
   readonly agent?: Pick<AgentOptions, 'memoryTier' | 'diskTier' | 'logLevel' | 'nodeOptions'>;
 }
 
@@ -39,6 +41,10 @@ export interface ClusterNode {
   /** Undefined where a stand-in pulls. */
   readonly containerd: Containerd | undefined;
   readonly runtimePid: number;
+  /** Kills runtime and agent: whatever went on there ends at once. */
+  kill(): Promise<void>;
+  /** Starts both anew after `kill`. */
+  restart(): Promise<void>;
 }
 
 export interface Cluster<Image extends string> {
@@ -85,6 +91,7 @@ export async function startCluster<Image extends string>(
 
   const members = hosts.map((host) => `${host.address}:${swarmPort}`);
   const tls = options.tls === true ? await certificates(scope, members) : () => ({ tls: 'off' });
+  await options.prepare?.(hosts);
   const nodes: ClusterNode[] = [];
   const startNode = async (host: Host, index: number): Promise<ClusterNode> => {
     const zone = options.zone?.(index);
@@ -106,6 +113,8 @@ export async function startCluster<Image extends string>(
     const pair = hosts.slice(first, first + 2).map((host, index) => startNode(host, first + index));
     nodes.push(...(await Promise.all(pair)));
   }
+
+  await Promise.all(nodes.map(({ agent }) => agent.process.until(() => seesEverybody(agent), { what: 'the swarm' })));
 
   const image = (name: Image): string => `${origin.host}/${name}:v1`;
   const content = (name: Image): Promise<ImageContent> => imageContent(open.url, name);
@@ -137,11 +146,18 @@ export async function startCluster<Image extends string>(
   };
 }
 
+/** Whom the agent found away while the others were being started, it has found again. */
+function seesEverybody(agent: Agent): boolean {
+  const log = agent.log();
+  const count = (message: string): number => log.filter(({ msg }) => msg === message).length;
+  return count('a member of the swarm does not answer') === count('a member of the swarm answers again');
+}
+
 async function realNode(scope: Scope, host: Host, options: AgentOptions, origin: Relay): Promise<ClusterNode> {
   const containerd = await startContainerd(scope, { prefix: host.prefix, server: origin.url });
   const agent = await startAgent(scope, { ...options, runtimeSocket: containerd.socket });
   await configureRuntime(agent, containerd);
-  return { host, agent, containerd, runtimePid: containerd.process.pid };
+  return clusterNode(host, agent, containerd, containerd);
 }
 
 async function standInNode(scope: Scope, host: Host, options: AgentOptions): Promise<ClusterNode> {
@@ -149,7 +165,32 @@ async function standInNode(scope: Scope, host: Host, options: AgentOptions): Pro
   const agent = await startAgent(scope, { ...options, runtimeSocket: socket });
   const mirror = { url: agent.mirrorUrl, secretFile: path.join(agent.stateDir, 'loopback-secret') };
   const runtime = await startRuntimeStandIn(scope, { socket, mirror, prefix: host.prefix });
-  return { host, agent, containerd: undefined, runtimePid: runtime.process.pid };
+  return clusterNode(host, agent, runtime, undefined);
+}
+
+function clusterNode(
+  host: Host,
+  agent: Agent,
+  runtime: Pick<Containerd, 'process' | 'kill' | 'restart'>,
+  containerd: Containerd | undefined,
+): ClusterNode {
+  return {
+    host,
+    agent,
+    containerd,
+    get runtimePid() {
+      return runtime.process.pid;
+    },
+    async kill() {
+      // First: it would get from the registry what the agent does not give any more.
+      await runtime.kill();
+      await agent.kill();
+    },
+    async restart() {
+      await runtime.restart();
+      await agent.restart();
+    },
+  };
 }
 
 /** Certificates of the members, by their addresses. */

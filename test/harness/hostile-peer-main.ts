@@ -1,12 +1,15 @@
 /**
- * Passes connections on, and turns one bit of what comes back over at a regular distance: a peer with broken memory. Arguments: the port
- * that it listens on, the port of loopback behind it, bytes to the first wrong one, and bytes between two. Says every time
- * how many there were.
+ * Passes connections on and, after SIGUSR2, turns one bit of what comes back over at a regular distance: a peer with broken memory.
+ * Arguments: the port that it listens on, the port of loopback behind it, bytes to the first wrong one, and bytes between two. Says
+ * every time how many there were.
  */
 import { connect, createServer } from 'node:net';
 
 const [port, behind, first, distance] = process.argv.slice(2).map(Number);
-let untilWrong = first ?? 0;
+let untilWrong = Number.POSITIVE_INFINITY;
+process.on('SIGUSR2', () => {
+  untilWrong = first ?? 0;
+});
 let wrong = 0;
 
 const server = createServer((client) => {

@@ -6,6 +6,8 @@ import type { Scope } from './scope.ts';
 const program = path.join(import.meta.dirname, 'hostile-peer-main.ts');
 
 export interface HostilePeer {
+  /** Until then it is honest. */
+  beginToLie(): void;
   /** Bytes that it has made wrong so far. */
   readonly wrongBytes: number;
 }
@@ -27,6 +29,7 @@ export async function startHostilePeer(scope: Scope, host: Host, options: Hostil
   const running = await start(scope, 'hostile peer', runBy(host.prefix, [process.execPath, program, ...args]));
   await running.until(() => running.output.includes('serving'), { what: 'its port' });
   return {
+    beginToLie: () => running.kill('SIGUSR2'),
     get wrongBytes() {
       return Number(
         running.output
