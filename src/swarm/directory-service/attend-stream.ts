@@ -127,6 +127,8 @@ export class AttendStream implements Attendee {
   }
 
   #respond(trailers?: Record<string, string>): void {
+    // What was sent before the agent took it back may still be read.
+    if (isGone(this.#stream)) return;
     const headers = { ':status': 200, 'content-type': grpcContentType };
     if (trailers === undefined) this.#stream.respond(headers, { waitForTrailers: true });
     else this.#stream.respond({ ...headers, ...trailers }, { endStream: true });
@@ -137,10 +139,12 @@ export class AttendStream implements Attendee {
     if (this.#ended) return;
     this.#forget();
     const stream = this.#stream;
-    if (stream.destroyed || stream.closed) return;
+    if (isGone(stream)) return;
     const trailers = statusTrailers(code, message);
     if (stream.headersSent) {
-      stream.once('wantTrailers', () => stream.sendTrailers(trailers));
+      stream.once('wantTrailers', () => {
+        if (!isGone(stream)) stream.sendTrailers(trailers);
+      });
       stream.end();
     } else this.#respond(trailers);
     const cut = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), lastWordMs);
@@ -161,4 +165,9 @@ export class AttendStream implements Attendee {
     this.#attendance = undefined;
     attendance?.leave();
   }
+}
+
+/** Whether the stream is closed already: to answer it then would throw. */
+export function isGone(stream: ServerHttp2Stream): boolean {
+  return stream.destroyed || stream.closed;
 }

@@ -59,10 +59,10 @@ export class ClientStream {
       () => this.#fail(`it has not taken the stream within ${connectTimeoutMs} ms`),
       connectTimeoutMs,
     );
-    openSession(options.shard, options.security, this.#opening.signal).then(
-      (opened) => this.#attend(opened),
-      (error: Error) => this.#fail(error.message),
-    );
+    openSession(options.shard, options.security, this.#opening.signal)
+      // A shard that stops in the same breath takes no request.
+      .then((opened) => this.#attend(opened))
+      .catch((error: Error) => this.#fail(error.message));
   }
 
   /** Only once it is open. */

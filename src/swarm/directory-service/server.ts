@@ -11,7 +11,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import { Liveness } from '../port/liveness.ts';
 import type { ConnectionHandler } from '../port/types.ts';
 import { memberNames, namesAnyOf } from '../tls/names.ts';
-import { AttendStream } from './attend-stream.ts';
+import { AttendStream, isGone } from './attend-stream.ts';
 import { attendPath, type GrpcStatus, grpcContentType, grpcStatus, statusTrailers } from './framing.ts';
 import type { DirectoryHost } from './types.ts';
 
@@ -116,12 +116,13 @@ class Http2DirectoryServer implements DirectoryServer {
   }
 
   #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, socket: Socket): void {
+    // A request may have been taken back, or its connection broken, in the same breath.
+    stream.on('error', () => stream.close(constants.NGHTTP2_CANCEL));
+    if (isGone(stream)) return;
     const { host, logger } = this.#options;
     const refused = refusalOf(headers);
     if (host === undefined || refused !== undefined) {
       const trailers = statusTrailers(grpcStatus.unimplemented, refused ?? 'no shard of the directory is here');
-      // A request that is broken before its answer is: nobody to tell.
-      stream.on('error', () => stream.close(constants.NGHTTP2_CANCEL));
       stream.respond({ ':status': 200, 'content-type': grpcContentType, ...trailers }, { endStream: true });
       return;
     }
