@@ -18,7 +18,7 @@ import { EngineService } from './engine-service.ts';
 import { Observation } from './observation.ts';
 import { startPolicy } from './policy.ts';
 import { spansOf } from './pull-spans.ts';
-import { configuredRegistryClient } from './registry.ts';
+import { configuredRegistryClient, ossAcceleration } from './registry.ts';
 import { joinSwarm } from './swarm.ts';
 
 /** Runs until the supervisor closes its end of standard input, or SIGTERM. Throws when a part can't start. */
@@ -29,7 +29,8 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   const store = await createPieceStore({ config: cache, directory: path.join(config.stateDir, 'cache'), native, log });
   const acr = await startAcr(config, log, { environment: process.env });
   const started = await startPolicy(config, () => acr.instances.hosts(), log);
-  const client = configuredRegistryClient(config, log);
+  const oss = ossAcceleration(config, log);
+  const client = configuredRegistryClient(config, log, oss);
   const joined = await joinSwarm(config, store, log);
   const traces = startTraces(config, { node: joined?.node.identity.id ?? hostname(), log });
   const history = new PullHistory({
@@ -62,7 +63,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     log,
   });
   await mirror.listen();
-  const observation = new Observation({ history, store, mirror, swarm: joined });
+  const observation = new Observation({ history, store, mirror, swarm: joined, acr: acr.instances, oss });
   const service = new EngineService({ engine, store, observation, runDir: config.runDir, log });
   await service.listen();
   log.info({ mirror: mirror.address, cache: summary(store.stat()) }, 'engine ready');

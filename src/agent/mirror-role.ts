@@ -10,7 +10,7 @@ import { LeaseWorker } from '../swarm/lease-worker.ts';
 import type { AgentMessage } from '../swarm/messages.ts';
 import { SwarmNode } from '../swarm/node.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { configuredRegistryClient } from './registry.ts';
+import { configuredRegistryClient, ossAcceleration } from './registry.ts';
 import { mustJoin } from './roles.ts';
 import { stopSignal } from './stop-signal.ts';
 
@@ -22,7 +22,7 @@ export async function runMirror(config: Config, log: Logger): Promise<void> {
   const stop = stopSignal();
   const store = await openStore(config, log);
   const acr = await startAcr(config, log, { environment: process.env });
-  const client = configuredRegistryClient(config, log);
+  const client = configuredRegistryClient(config, log, ossAcceleration(config, log));
   const node = mustJoin(
     await SwarmNode.create({ config: config.p2p, role: 'mirror', native, environment: process.env, log }),
   );

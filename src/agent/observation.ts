@@ -1,6 +1,8 @@
+import type { InstanceHosts, InstanceStatus } from '../acr/types.ts';
 import type { MirrorStat } from '../mirror/mirror.ts';
 import type { PullHistory, PullTotals } from '../pull/history.ts';
 import type { PullDetail, PullView } from '../pull/pull-record.ts';
+import type { OssCounts } from '../registry/oss-acceleration.ts';
 import type { StoreStat } from '../store/types.ts';
 import { type MemberView, type SwarmStat, swarmMembers, swarmStat, type WatchedSwarm } from '../swarm/stat.ts';
 import { type Condition, Conditions, type Finding } from '../telemetry/conditions.ts';
@@ -14,6 +16,10 @@ export interface EngineSnapshot {
   readonly mirror: MirrorStat;
   /** Absent where the node is alone. */
   readonly swarm?: SwarmStat;
+  /** Empty where no ACR instances are configured. */
+  readonly acr: readonly InstanceStatus[];
+  /** Absent where OSS acceleration is off. */
+  readonly oss?: OssCounts;
   readonly conditions: readonly Condition[];
 }
 
@@ -37,6 +43,8 @@ export interface ObservedParts {
   readonly store: { stat(): StoreStat };
   readonly mirror: { stat(): MirrorStat };
   readonly swarm?: WatchedSwarm | undefined;
+  readonly acr: Pick<InstanceHosts, 'status'>;
+  readonly oss?: { readonly counts: OssCounts } | undefined;
 }
 
 /** How often it is looked for whether something is out of order: so exact is "since when". */
@@ -71,13 +79,15 @@ export class Observation {
   }
 
   snapshot(): EngineSnapshot {
-    const { history, store, mirror, swarm } = this.#parts;
+    const { history, store, mirror, swarm, acr, oss } = this.#parts;
     return {
       process: this.#process.stat(),
       pulls: history.totals(),
       store: store.stat(),
       mirror: mirror.stat(),
       ...(swarm && { swarm: swarmStat(swarm) }),
+      acr: acr.status().instances,
+      ...(oss && { oss: oss.counts }),
       conditions: this.#look(),
     };
   }
@@ -88,10 +98,11 @@ export class Observation {
   }
 
   #look(): readonly Condition[] {
-    const { store, swarm } = this.#parts;
+    const { store, swarm, acr } = this.#parts;
     return this.#conditions.update([
       diskFinding(store.stat()),
       ...(swarm ? swarmFindings(swarmStat(swarm), Date.now()) : []),
+      ...acrFindings(acr.status().instances),
     ]);
   }
 
@@ -141,6 +152,12 @@ function swarmFindings({ membershipFailure, usable, members, certificateEnd }: S
       ? degraded('certificate', certificateReason(left))
       : { name: 'certificate', state: 'ok' },
   ];
+}
+
+function acrFindings(instances: readonly InstanceStatus[]): Finding[] {
+  if (instances.length === 0) return [];
+  const problems = instances.flatMap(({ problem }) => problem ?? []);
+  return [problems.length === 0 ? { name: 'acr', state: 'ok' } : degraded('acr', [...new Set(problems)].join('; '))];
 }
 
 function certificateReason(secondsLeft: number): string {

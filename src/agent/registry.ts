@@ -2,11 +2,12 @@ import { systemClock } from '../clock.ts';
 import type { Config } from '../config/schema.ts';
 import { createRegistryClient } from '../registry/client.ts';
 import { OssAcceleration } from '../registry/oss-acceleration.ts';
+import type { Detour } from '../registry/redirect.ts';
 import type { RegistryClient } from '../registry/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 /** The client of all registries, as the configuration says. */
-export function configuredRegistryClient(config: Config, log: Logger): RegistryClient {
+export function configuredRegistryClient(config: Config, log: Logger, detour: Detour | undefined): RegistryClient {
   return createRegistryClient(
     {
       hosts: config.registries.hosts,
@@ -14,8 +15,13 @@ export function configuredRegistryClient(config: Config, log: Logger): RegistryC
       transferTimeout: config.p2p.transferTimeout,
       parallels: config.p2p.proxyFsParallels,
       environment: process.env,
-      detour: config.p2p.plusMode.ossInternetAccelerate ? new OssAcceleration(systemClock.now, log) : undefined,
+      detour,
     },
     log,
   );
+}
+
+/** The detour that `p2p.plusMode.ossInternetAccelerate` asks for; undefined when it is off. */
+export function ossAcceleration(config: Config, log: Logger): OssAcceleration | undefined {
+  return config.p2p.plusMode.ossInternetAccelerate ? new OssAcceleration(systemClock.now, log) : undefined;
 }

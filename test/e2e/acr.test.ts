@@ -168,6 +168,10 @@ describe('when the OpenAPI is away', () => {
   test('from the first start on, images are pulled as without Shoal, and the log says what to do', async () => {
     const node = await startNodeAt(names.vpcHost, { sections }, { node: { region: names.region, vpcId: names.vpc } });
     const line = await node.agent.logged(({ instance }) => instance === names.instance, 'the problem');
+    const status = await node.agent.shoal('status', '--output', 'json');
+    expect(JSON.parse(status.stdout).conditions).toContainEqual(
+      expect.objectContaining({ name: 'acr', state: 'degraded', reason: line.cause }),
+    );
     expect(line.cause).toMatch(/no RAM role .*; attach the worker RAM role to it, or use an AccessKey or RRSA/);
     expect(await node.pull(names.vpcHost)).toMatchObject({
       fetchedBy: 'containerd',

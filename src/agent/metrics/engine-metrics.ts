@@ -1,5 +1,6 @@
 import type { MetricDefinition, Sample } from '../../telemetry/metric-page.ts';
 import type { EngineSnapshot } from '../observation.ts';
+import { acrMetrics } from './acr-metrics.ts';
 import { swarmMetrics } from './swarm-metrics.ts';
 
 /** Metrics of the engine: absent while it is away. */
@@ -167,6 +168,7 @@ export const engineMetrics: readonly MetricDefinition<EngineSnapshot>[] = [
           ],
   },
   ...swarmMetrics,
+  ...acrMetrics,
 ];
 
 function tiers(memory: number, disk: number | undefined): Sample[] {
