@@ -19,6 +19,7 @@
         'native/sha256.cc',
         'native/sha256_stream.cc',
         'native/slab_file.cc',
+        'native/socket_binding.cc',
         'native/thread_pool.cc',
       ],
       'defines': [

@@ -32,6 +32,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   BindArena(env, exports);
   BindChecksums(env, exports);
   BindBlockDevice(env, exports);
+  BindSockets(env, exports);
   return exports;
 }
 

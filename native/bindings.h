@@ -24,5 +24,6 @@ Napi::Error SystemError(Napi::Env env, const SystemFailure& failure);
 void BindArena(Napi::Env env, Napi::Object exports);
 void BindChecksums(Napi::Env env, Napi::Object exports);
 void BindBlockDevice(Napi::Env env, Napi::Object exports);
+void BindSockets(Napi::Env env, Napi::Object exports);
 
 }  // namespace shoal

@@ -60,6 +60,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     firstByteTimeout: config.mirror.firstByteTimeout,
     stallTimeout: config.mirror.stallTimeout,
     maxRequests: config.p2p.proxyFsParallels,
+    limitSendBuffer: native.limitSendBuffer,
     log,
   });
   await mirror.listen();

@@ -33,6 +33,8 @@ export interface Addon {
   crc32c(data: Uint8Array, seed: number): number;
   /** `data` is a view of an arena, whose memory the addon holds. The ticket's result is the checksum. */
   crc32cOffLoop(data: Uint8Array, ticket: number): void;
+  /** SO_SNDBUF of a socket. */
+  setSendBuffer(descriptor: number, bytes: number): void;
   readonly Sha256: new () => AddonSha256;
   readonly BlockDevice: new (
     path: string,

@@ -1,3 +1,5 @@
+import type { Server } from 'node:net';
+
 /** The addon's interface: memory that does not move, checksums off the event loop, and a block device. */
 
 /**
@@ -71,4 +73,6 @@ export interface Native {
   crc32cOffLoop(data: Uint8Array): Promise<number>;
   createSha256(): Sha256;
   openBlockDevice(options: BlockDeviceOptions): Promise<BlockDevice>;
+  /** Fixes the send buffer of the connections that a listening server accepts. False where Node does not let it be done. */
+  limitSendBuffer(server: Server, bytes: number): boolean;
 }
