@@ -5,9 +5,10 @@ const prefaceLength = 24;
 const frameHeaderLength = 9;
 
 /** Frame types and flags of RFC 9113, section 6. */
-const headersType = 0x1;
+export const headersType = 0x1;
 const continuationType = 0x9;
 const endHeadersFlag = 0x4;
+const acknowledgement = Buffer.from([0, 0, 0, 4, 1, 0, 0, 0, 0]);
 const paddedFlag = 0x8;
 const priorityFlag = 0x20;
 const priorityLength = 5;
@@ -23,8 +24,9 @@ interface Fragment {
 
 /**
  * Follows the bytes of one HTTP/2 client, cut anywhere, and mends `:authority` in its header blocks (`mendAuthority`).
- * Exactly as many bytes come out as go in. Frames of a header block are held until the block is complete; all others
- * pass at once, as views of the chunk that they came in.
+ * Exactly as many bytes come out as go in, but for the first acknowledgement of SETTINGS where the caller has sent one of its own
+ * (`acknowledgementDue`). Frames of a header block are held until the block is complete; all others pass at once, as views
+ * of the chunk that they came in.
  */
 export class AuthorityMender {
   /** Bytes to pass without looking: the preface, then the payloads of frames without headers. */
@@ -32,6 +34,11 @@ export class AuthorityMender {
   /** The beginning of a frame's header, or of a header block with its frames. */
   #held: Buffer = Buffer.alloc(0);
   #gaveUp = false;
+  #acknowledgementDue: boolean;
+
+  constructor({ acknowledgementDue = false } = {}) {
+    this.#acknowledgementDue = acknowledgementDue;
+  }
 
   /** Takes the next bytes and returns what may go on, in order. Writes into `chunk`, which the caller gives away. */
   push(chunk: Buffer): readonly Buffer[] {
@@ -39,8 +46,8 @@ export class AuthorityMender {
       if (!this.#gaveUp) this.#skip -= chunk.length;
       return [chunk];
     }
-    const bytes = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
-    const passed = this.#walk(bytes);
+    const all = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    const { bytes, passed } = this.#walk(all);
     this.#held = bytes.subarray(passed);
     if (this.#held.length <= maximumHeld) return passed === 0 ? [] : [bytes.subarray(0, passed)];
     this.#gaveUp = true;
@@ -48,21 +55,28 @@ export class AuthorityMender {
     return [bytes];
   }
 
-  /** Mends every complete header block of `bytes` and returns how many bytes may go on. */
-  #walk(bytes: Buffer): number {
+  /** Mends every complete header block of `all`. Returns the bytes, and how many of them may go on. */
+  #walk(all: Buffer): { readonly bytes: Buffer; readonly passed: number } {
+    let bytes = all;
     let at = Math.min(this.#skip, bytes.length);
     this.#skip -= at;
     while (bytes.length - at >= frameHeaderLength) {
+      if (this.#acknowledgementDue && bytes.subarray(at, at + frameHeaderLength).equals(acknowledgement)) {
+        this.#acknowledgementDue = false;
+        bytes.copyWithin(at, at + frameHeaderLength);
+        bytes = bytes.subarray(0, -frameHeaderLength);
+        continue;
+      }
       const isHeaders = bytes[at + 3] === headersType;
       const end = isHeaders ? mendHeaders(bytes, at) : at + frameHeaderLength + bytes.readUIntBE(at, 3);
-      if (end === undefined) return at;
+      if (end === undefined) break;
       if (end > bytes.length) {
         this.#skip = end - bytes.length;
-        return bytes.length;
+        return { bytes, passed: bytes.length };
       }
       at = end;
     }
-    return at;
+    return { bytes, passed: at };
   }
 }
 
@@ -70,7 +84,7 @@ export class AuthorityMender {
  * Mends the header block that begins with the HEADERS frame at `at`. Returns the end of its last frame; `undefined`
  * while the block is incomplete.
  */
-function mendHeaders(bytes: Buffer, at: number): number | undefined {
+export function mendHeaders(bytes: Buffer, at: number): number | undefined {
   const fragments: Fragment[] = [];
   for (let frame = at; bytes.length - frame >= frameHeaderLength; ) {
     const payload = frame + frameHeaderLength;

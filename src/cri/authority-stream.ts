@@ -3,12 +3,13 @@ import { Duplex } from 'node:stream';
 import { AuthorityMender } from './authority-mender.ts';
 
 /**
- * A client's connection as the HTTP/2 server may see it: what comes in has its `:authority` mended. It never emits
+ * A client's connection as the HTTP/2 server may see it: what comes in has its `:authority` mended, and the acknowledgement of the
+ * SETTINGS that `openConnection` has sent is taken out. It never emits
  * 'error': a connection that breaks is one that ends, and the session may have let go of it by then.
  */
 export class AuthorityStream extends Duplex {
   readonly #socket: Socket;
-  readonly #mender = new AuthorityMender();
+  readonly #mender = new AuthorityMender({ acknowledgementDue: true });
 
   constructor(socket: Socket) {
     super({ allowHalfOpen: true });

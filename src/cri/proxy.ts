@@ -6,11 +6,12 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Logger } from '../telemetry/log.ts';
-import { AuthorityStream } from './authority-stream.ts';
 import { forwardedHeaders } from './headers.ts';
 import { sessionLimits, sessionWindowBytes } from './http2-limits.ts';
 import { type ListenTarget, listenOn } from './listener.ts';
+import { openConnection } from './opening.ts';
 import { handlePull } from './pull-call.ts';
 import type { PullOutcome } from './pull-log.ts';
 import { type IncomingCall, relay } from './relay.ts';
@@ -33,12 +34,14 @@ export class CriProxy {
   readonly #runtime: Runtime;
   readonly #options: CriProxyOptions;
   readonly #server: Server;
+  /** Connections whose client has not called yet. */
+  readonly #opening = new Set<Socket>();
   readonly #clients = new Set<ServerHttp2Session>();
 
   constructor(options: CriProxyOptions) {
     this.#options = options;
     this.#runtime = new Runtime(options.runtimeSocket);
-    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server = createServer((socket) => this.#open(socket));
   }
 
   /** Rejects with `ListenError`. */
@@ -49,6 +52,7 @@ export class CriProxy {
   /** Takes no more connections and calls, lets those in flight end within `graceMs` milliseconds, then ends them. */
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const socket of this.#opening) socket.destroy();
     for (const client of this.#clients) client.close();
     const impatience = setTimeout(() => {
       for (const client of this.#clients) client.destroy();
@@ -59,8 +63,17 @@ export class CriProxy {
     this.#runtime.close();
   }
 
-  #accept(socket: Socket): void {
-    const session = performServerHandshake(new AuthorityStream(socket), sessionLimits);
+  #open(socket: Socket): void {
+    this.#opening.add(socket);
+    socket.once('close', () => this.#opening.delete(socket));
+    openConnection(socket, (connection) => {
+      this.#opening.delete(socket);
+      this.#accept(connection);
+    });
+  }
+
+  #accept(connection: Duplex): void {
+    const session = performServerHandshake(connection, sessionLimits);
     session.setLocalWindowSize(sessionWindowBytes);
     this.#clients.add(session);
     session.on('close', () => this.#clients.delete(session));

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http2';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import path from 'node:path';
 import { Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -69,6 +69,27 @@ describe('the socket', () => {
     await newProxy().listen({ path: listen });
     await expect(newProxy().listen({ path: listen })).rejects.toThrow(/another process serves .*shoal\.sock: stop it/);
     expect((await new GrpcCaller(scope, listen).call(echo, [Buffer.from('x')])).code).toBe(status.OK);
+  });
+
+  test('is let go of by a client that has not called yet when the proxy ends', async () => {
+    const proxy = newProxy();
+    await proxy.listen({ path: listen });
+    const client = connect(listen);
+    scope.defer(() => client.destroy());
+    // Its first SETTINGS: the connection was accepted.
+    await once(client, 'data');
+    const closed = once(client, 'close');
+    await proxy.close(60_000);
+    await closed;
+  });
+
+  test('is closed to a client that speaks something else', async () => {
+    await newProxy().listen({ path: listen });
+    const client = connect(listen);
+    scope.defer(() => client.destroy());
+    client.write('GET / HTTP/1.1\r\n\r\n');
+    client.resume();
+    await once(client, 'close');
   });
 
   test.each([
