@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { resolveConfig } from '../../src/config/load.ts';
@@ -7,7 +7,7 @@ import { kubeconfigAccess } from '../../src/kubernetes/kubeconfig.ts';
 import { initAuthority } from '../../src/swarm/tls/authority.ts';
 import { configOf } from '../harness/chart-objects.ts';
 import { chartFolder, renderChart } from '../harness/helm.ts';
-import { type RunResult, runAnyway, start } from '../harness/process.ts';
+import { type RunningProcess, type RunResult, runAnyway, start } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 import { waitFor } from '../harness/wait.ts';
@@ -104,10 +104,17 @@ describe('certificates.sh', () => {
 });
 
 describe('node.sh', () => {
+  const environment = (env: Record<string, string>) => ({
+    NODE_NAME: 'cn-hangzhou.192.168.0.1',
+    BOOTSTRAP: file('bootstrap.sh'),
+    INTERVAL: '0.2',
+    HOST: file('host'),
+    FILES: file('files'),
+    PATH: `${file('bin')}:${process.env.PATH}`,
+    ...env,
+  });
   const node = (command: string, env: Record<string, string>): Promise<RunResult> =>
-    runAnyway(['/bin/sh', script('node.sh'), command, '--files', '/files', '--files', '/etc/shoal/kubernetes'], {
-      env: { NODE_NAME: 'cn-hangzhou.192.168.0.1', BOOTSTRAP: file('bootstrap.sh'), INTERVAL: '15', ...env },
-    });
+    runAnyway(['/bin/sh', script('node.sh'), command], { env: environment(env) });
 
   describe('prepare', () => {
     const prepare = async (env: Record<string, string>): Promise<void> => {
@@ -147,39 +154,90 @@ describe('node.sh', () => {
     });
   });
 
-  test.each([
-    ['installed', 0, 0],
-    ['installed', 1, 1],
-    ['installed', 2, 1],
-    ['removed', 2, 0],
-    ['removed', 0, 1],
-    ['removed', 1, 1],
-  ])('ready: %s, status %i gives %i', async (wanted, status, code) => {
-    await program('bootstrap.sh', `#!/bin/sh\n[ "$*" = 'status --host /host' ] && exit ${status}\nexit 99\n`);
-    expect((await node('ready', { WANTED: wanted })).code).toBe(code);
-  });
+  describe('ready', () => {
+    const ready = async (wanted: string): Promise<boolean> => (await node('ready', { WANTED: wanted })).code === 0;
+    const state = file.bind(undefined, 'host/opt/shoal');
 
-  test('run: installs and watches, with the files of every folder', async () => {
-    await program('bootstrap.sh', `#!/bin/sh\necho "$@"\n`);
-    const { stdout } = await node('run', { WANTED: 'installed' });
-    expect(stdout).toBe('watch --host /host --interval 15 --files /files --files /etc/shoal/kubernetes\n');
-  });
+    /** The node's systemd, asked through nsenter, is the only thing here that is not a file. */
+    const unit = async (isActive: boolean): Promise<void> => {
+      await mkdir(file('bin'), { recursive: true });
+      const expected = '--target 1 --mount -- systemctl is-active --quiet shoal.service';
+      await program('bin/nsenter', `#!/bin/sh\n[ "$*" = '${expected}' ] || exit 99\nexit ${isActive ? 0 : 3}\n`);
+    };
 
-  test('run: takes the node back once, then waits for its end', async () => {
-    await program('bootstrap.sh', `#!/bin/sh\necho "$@" >>${file('calls')}\n`);
-    const env = { BOOTSTRAP: file('bootstrap.sh'), WANTED: 'removed' };
-    const running = await start(scope, 'node.sh', ['/bin/sh', script('node.sh'), 'run'], { env });
-    await running.until(() => readFile(file('calls'), 'utf8').catch(() => undefined), {
-      what: 'uninstall',
-      timeoutMs: 20_000,
+    test('installed: when the installation is complete and the unit is active', async () => {
+      await unit(true);
+      expect(await ready('installed')).toBe(false);
+      await mkdir(state('0.1.0'), { recursive: true });
+      await mkdir(state('state'));
+      await symlink('0.1.0', state('current'));
+      await writeFile(state('state', 'unfinished'), '');
+      expect(await ready('installed')).toBe(false);
+      await rm(state('state', 'unfinished'));
+      expect(await ready('installed')).toBe(true);
+      await unit(false);
+      expect(await ready('installed')).toBe(false);
     });
-    expect(await readFile(file('calls'), 'utf8')).toBe('uninstall --host /host\n');
-    expect(running.exit).toBeUndefined();
-    await running.stop();
+
+    test('removed: when nothing is left', async () => {
+      await mkdir(state(), { recursive: true });
+      expect(await ready('removed')).toBe(false);
+      await rm(state(), { recursive: true });
+      expect(await ready('removed')).toBe(true);
+    });
   });
 
-  test('run: ends, to be started again, when taking the node back fails', async () => {
-    await program('bootstrap.sh', '#!/bin/sh\nexit 1\n');
-    expect((await node('run', { WANTED: 'removed' })).code).toBe(1);
+  describe('run', () => {
+    const there = (name: string): string => file('host/etc/shoal', name);
+    const read = (name: string): Promise<string | undefined> => readFile(there(name), 'utf8').catch(() => undefined);
+    const started = (wanted: string): Promise<RunningProcess> => {
+      const command = ['/bin/sh', script('node.sh'), 'run', file('kubernetes'), file('certificates')] as const;
+      return start(scope, 'node.sh', command, { env: environment({ WANTED: wanted }) });
+    };
+
+    beforeEach(async () => {
+      for (const name of ['kubernetes', 'certificates/.issued']) await mkdir(file(name), { recursive: true });
+      await writeFile(file('kubernetes/kubernetes-token'), 'first');
+      await writeFile(file('certificates/.issued/node.key'), 'key');
+      await symlink('.issued/node.key', file('certificates/swarm.key'));
+    });
+
+    test('installs and watches; credentials are there before, and are renewed without it', async () => {
+      await program('bootstrap.sh', `#!/bin/sh\nls ${there('')} >${file('before')}\necho "$@"\nexec sleep 60\n`);
+      const running = await started('installed');
+      await running.until(() => running.output.includes('\n'), { what: 'bootstrap.sh', timeoutMs: 20_000 });
+      expect(running.output).toBe(`watch --host ${file('host')} --interval 0.2 --files ${file('files')}\n`);
+      expect(await readFile(file('before'), 'utf8')).toBe('kubernetes-token\nswarm.key\n');
+      expect(((await stat(there('swarm.key'))).mode & 0o777).toString(8)).toBe('600');
+      await writeFile(file('kubernetes/kubernetes-token'), 'second');
+      await running.until(async () => (await read('kubernetes-token')) === 'second', {
+        what: 'the new token',
+        timeoutMs: 20_000,
+      });
+      expect(await read('swarm.key')).toBe('key');
+      await running.stop();
+    });
+
+    test('takes the node back once, with all that it wrote, then waits for its end', async () => {
+      await mkdir(file('host/etc/shoal'), { recursive: true });
+      await writeFile(there('kubernetes-token'), 'first');
+      await writeFile(there('mine'), "an administrator's");
+      await program('bootstrap.sh', `#!/bin/sh\necho "$@" >>${file('calls')}\n`);
+      const running = await started('removed');
+      await running.until(async () => (await read('kubernetes-token')) === undefined, {
+        what: 'removal',
+        timeoutMs: 20_000,
+      });
+      expect(await readFile(file('calls'), 'utf8')).toBe(`uninstall --host ${file('host')}\n`);
+      expect(await read('mine')).toBe("an administrator's");
+      expect(running.exit).toBeUndefined();
+      await running.stop();
+    });
+
+    test('ends, to be started again, when taking the node back fails', async () => {
+      await program('bootstrap.sh', '#!/bin/sh\nexit 1\n');
+      const running = await started('removed');
+      expect(await running.exited).toMatchObject({ code: 1 });
+    });
   });
 });

@@ -192,7 +192,7 @@ const userFiles = ['registry.pem'];
 function mountedFiles(rendered: Rendered, role: string): string[] {
   const workload = named(workloads(rendered), `-${role}`);
   const { volumes = [], containers } = workload.spec.template.spec;
-  // Written by certificates.sh and by node.sh.
+  // Written by certificates.sh and by node.sh; node.sh puts the files of these folders into /etc/shoal of the node.
   const written: Readonly<Record<string, string[]>> = {
     certificates: ['swarm-ca.crt', 'swarm.crt', 'swarm.key'],
     files: ['config.yaml', 'kubeconfig'],
@@ -205,7 +205,7 @@ function mountedFiles(rendered: Rendered, role: string): string[] {
   return (container?.volumeMounts ?? []).flatMap(({ name, mountPath }) => {
     const volume = volumes.find((each) => each.name === name);
     const files = [...(written[name] ?? []), ...(volume ? filesOf(volume) : [])];
-    const isCopied = command.some((word, index) => word === '--files' && command[index + 1] === mountPath);
+    const isCopied = command.includes('/scripts/node.sh') && (command.includes(mountPath) || name === 'files');
     return files.map((file) => path.join(isCopied ? '/etc/shoal' : mountPath, file));
   });
 }
@@ -417,15 +417,17 @@ describe('rights', () => {
       ],
     });
     expect(rulesOf(rendered, 'ClusterRole')).toEqual({
-      ':aliyun-acr-acceleration': [
-        { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] },
-        { apiGroups: [''], resources: ['events'], verbs: ['create'] },
-      ],
+      ':aliyun-acr-acceleration': [{ apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] }],
+    });
+    expect(rulesOf(await render('with events'), 'ClusterRole')[':aliyun-acr-acceleration']).toContainEqual({
+      apiGroups: [''],
+      resources: ['events'],
+      verbs: ['create'],
     });
   });
 
   test('of the whole cluster are left out where nothing needs them', async () => {
-    expect(rulesOf(await render('accelerate=all, no events'), 'ClusterRole')).toEqual({});
+    expect(rulesOf(await render('accelerate=all'), 'ClusterRole')).toEqual({});
     expect(ofKind(await render('no RBAC'), 'Role')).toEqual([]);
   });
 

@@ -1,11 +1,12 @@
 #!/bin/sh
-# The installer's pod on a node: `prepare` writes the files that only this node has, `run` puts Shoal in place and keeps it so
-# (or takes it away, when the pod's label says so), `ready` is the readiness probe.
+# The installer's pod on a node: `prepare` writes the files that only this node has, `run <folder>…` puts Shoal in place and keeps
+# it so (or takes it away, when the pod's label says so), `ready` is the readiness probe.
 # NODE_NAME, WANTED (installed or removed), INTERVAL, API_SERVER (by default the cluster's address as pods see it).
 set -eu
 
 FILES=${FILES:-/files}
 CONFIG=${CONFIG:-/config}
+HOST=${HOST:-/host}
 BOOTSTRAP=${BOOTSTRAP:-/opt/shoal/current/bootstrap.sh}
 
 prepare() {
@@ -37,34 +38,57 @@ contexts:
 END
 }
 
+# refresh <folder>…: tokens, certificates and keys, to the node. The agent reads them anew by itself: they are no change for
+# which bootstrap.sh should replace it.
+refresh() {
+  mkdir -p "$HOST/etc/shoal"
+  for folder in "$@"; do
+    for file in "$folder"/*; do
+      there=$HOST/etc/shoal/${file##*/}
+      if [ ! -f "$file" ] || cmp -s "$file" "$there"; then continue; fi
+      (umask 077 && cp -L "$file" "$there.new")
+      mv -f "$there.new" "$there"
+    done
+  done
+}
+
 run() {
   case $WANTED in
     installed)
-      shift
-      exec "$BOOTSTRAP" watch --host /host --interval "$INTERVAL" "$@"
+      refresh "$@"
+      while sleep "$INTERVAL"; do refresh "$@"; done &
+      exec "$BOOTSTRAP" watch --host "$HOST" --interval "$INTERVAL" --files "$FILES"
       ;;
     removed)
-      "$BOOTSTRAP" uninstall --host /host
+      "$BOOTSTRAP" uninstall --host "$HOST"
+      for folder in "$@"; do
+        for file in "$folder"/*; do rm -f "$HOST/etc/shoal/${file##*/}"; done
+      done
+      [ ! -d "$HOST/etc/shoal" ] || rmdir --ignore-fail-on-non-empty "$HOST/etc/shoal"
       exec sleep infinity
       ;;
   esac
 }
 
-# 2: not installed.
+# Cheap, for it runs often: bootstrap.sh status looks at much more.
 ready() {
-  status=0
-  "$BOOTSTRAP" status --host /host >/dev/null || status=$?
   case $WANTED in
-    installed) [ $status -eq 0 ] ;;
-    removed) [ $status -eq 2 ] ;;
+    installed)
+      [ -e "$HOST/opt/shoal/current" ] && [ ! -e "$HOST/opt/shoal/state/unfinished" ] &&
+        nsenter --target 1 --mount -- systemctl is-active --quiet shoal.service
+      ;;
+    removed) [ ! -e "$HOST/opt/shoal" ] ;;
   esac
 }
 
 case ${1:-} in
   prepare | ready) "$1" ;;
-  run) run "$@" ;;
+  run)
+    shift
+    run "$@"
+    ;;
   *)
-    echo "usage: node.sh prepare|run|ready" >&2
+    echo "usage: node.sh prepare|run <folder>…|ready" >&2
     exit 64
     ;;
 esac

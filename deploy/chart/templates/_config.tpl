@@ -79,6 +79,7 @@ membership:
 {{- end }}
 
 {{- define "shoal.config.agent" -}}
+accelerate: {{ .Values.accelerate }}
 {{ include "shoal.config.process" . }}
   # Prometheus comes to the nodes' own addresses.
   host: {{ .Values.telemetry.host | default (ternary "0.0.0.0" "127.0.0.1" .Values.serviceMonitor.enable) | quote }}
