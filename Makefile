@@ -73,6 +73,10 @@ bench-store: build ## The block device against fio, and the whole store against 
 bench-transfer: build ## One peer to another, plain and with TLS, against iperf3
 	node bench/transfer.ts
 
+.PHONY: bench-directory
+bench-directory: ## What a shard's streams cost it, plain and with TLS
+	node bench/directory.ts
+
 .PHONY: bench-swarm
 bench-swarm: build ## Eight nodes that pull at once; ARGS="--zones 2", see bench/swarm.ts
 	node bench/swarm.ts $(ARGS)
