@@ -40,19 +40,19 @@ function showStatus({ version, engine, supervisor, conditions, ready }) {
   );
   byId('condition-list').replaceChildren(...items);
   showCounts(supervisor, engine);
-  if (engine) showCache(engine.store);
+  if (engine?.store) showCache(engine.store);
 }
 
 function showCounts(supervisor, engine) {
   const sum = (matches) => (supervisor?.pulls ?? []).filter(matches).reduce((total, { count }) => total + count, 0);
-  setText(byId('active'), engine ? `${engine.pulls.active} under way` : '–');
+  setText(byId('active'), engine?.pulls ? `${engine.pulls.active} under way` : '–');
   const plain = sum(({ accelerated }) => !accelerated);
   const failed = sum(({ result }) => result === 'failed');
   setText(
     byId('ended'),
     `${sum(({ accelerated, result }) => accelerated && result === 'ok')} ok, ${failed} failed, ${plain} not accelerated`,
   );
-  if (!engine) return;
+  if (!engine?.pulls) return;
   const { bytes } = engine.pulls;
   const all = allBytes(bytes);
   setText(byId('avoided'), formatBytes(all - bytes.origin));

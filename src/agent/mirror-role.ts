@@ -11,6 +11,7 @@ import type { AgentMessage } from '../swarm/messages.ts';
 import { SwarmNode } from '../swarm/node.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { configuredRegistryClient, ossAcceleration } from './registry.ts';
+import { serveTelemetry } from './role-telemetry.ts';
 import { mustJoin } from './roles.ts';
 import { stopSignal } from './stop-signal.ts';
 
@@ -22,7 +23,8 @@ export async function runMirror(config: Config, log: Logger): Promise<void> {
   const stop = stopSignal();
   const store = await openStore(config, log);
   const acr = await startAcr(config, log, { environment: process.env });
-  const client = configuredRegistryClient(config, log, ossAcceleration(config, log));
+  const oss = ossAcceleration(config, log);
+  const client = configuredRegistryClient(config, log, oss);
   const node = mustJoin(
     await SwarmNode.create({ config: config.p2p, role: 'mirror', native, environment: process.env, log }),
   );
@@ -41,10 +43,12 @@ export async function runMirror(config: Config, log: Logger): Promise<void> {
   await node.listen(cache);
   const worker = new LeaseWorker({ fetch: (...request) => cache.fetch(...request), say: (message) => say(message) });
   if (config.p2p.plusMode.downloadPattern === 'p2p') say = attend(node, store, worker);
+  const telemetry = await serveTelemetry(config, { store, swarm: { node }, acr: acr.instances, oss }, log);
   log.info({ id: node.identity.id, port: config.p2p.port, cache: store.stat() }, 'mirror ready');
 
   await stop;
   log.info('mirror stops');
+  await telemetry.close();
   worker.close();
   await node.close();
   await client.close();

@@ -11,9 +11,11 @@ import { type ProcessStat, ProcessWatch } from '../telemetry/process-watch.ts';
 /** What the engine knows of itself at one moment. */
 export interface EngineSnapshot {
   readonly process: ProcessStat;
-  readonly pulls: PullTotals;
-  readonly store: StoreStat;
-  readonly mirror: MirrorStat;
+  /** Absent where no runtime pulls: mirrors and schedulers. */
+  readonly pulls?: PullTotals;
+  readonly mirror?: MirrorStat;
+  /** Absent in schedulers. */
+  readonly store?: StoreStat;
   /** Absent where the node is alone. */
   readonly swarm?: SwarmStat;
   /** Empty where no ACR instances are configured. */
@@ -39,11 +41,11 @@ export interface Observables {
 }
 
 export interface ObservedParts {
-  readonly history: PullHistory;
-  readonly store: { stat(): StoreStat };
-  readonly mirror: { stat(): MirrorStat };
+  readonly history?: PullHistory;
+  readonly store?: { stat(): StoreStat };
+  readonly mirror?: { stat(): MirrorStat };
   readonly swarm?: WatchedSwarm | undefined;
-  readonly acr: Pick<InstanceHosts, 'status'>;
+  readonly acr?: Pick<InstanceHosts, 'status'>;
   readonly oss?: { readonly counts: OssCounts } | undefined;
 }
 
@@ -70,8 +72,8 @@ export class Observation {
     const { history } = this.#parts;
     const answers: { readonly [About in keyof Observables]: () => Observables[About] } = {
       snapshot: () => this.snapshot(),
-      pulls: () => history.list(),
-      pull: () => history.get(name) ?? null,
+      pulls: () => history?.list() ?? [],
+      pull: () => history?.get(name) ?? null,
       peers: () => this.#peers(),
     };
     if (!Object.hasOwn(answers, about)) throw new Error(`${JSON.stringify(about)} is nothing that can be observed`);
@@ -82,11 +84,11 @@ export class Observation {
     const { history, store, mirror, swarm, acr, oss } = this.#parts;
     return {
       process: this.#process.stat(),
-      pulls: history.totals(),
-      store: store.stat(),
-      mirror: mirror.stat(),
+      ...(history && { pulls: history.totals() }),
+      ...(store && { store: store.stat() }),
+      ...(mirror && { mirror: mirror.stat() }),
       ...(swarm && { swarm: swarmStat(swarm) }),
-      acr: acr.status().instances,
+      acr: acr?.status().instances ?? [],
       ...(oss && { oss: oss.counts }),
       conditions: this.#look(),
     };
@@ -100,9 +102,9 @@ export class Observation {
   #look(): readonly Condition[] {
     const { store, swarm, acr } = this.#parts;
     return this.#conditions.update([
-      diskFinding(store.stat()),
+      ...(store ? [diskFinding(store.stat())] : []),
       ...(swarm ? swarmFindings(swarmStat(swarm), Date.now()) : []),
-      ...acrFindings(acr.status().instances),
+      ...acrFindings(acr?.status().instances ?? []),
     ]);
   }
 
@@ -110,10 +112,7 @@ export class Observation {
   #peers(): PeerView[] {
     const { history, swarm } = this.#parts;
     const received = new Map(
-      history
-        .senders()
-        .filter(({ source }) => source !== 'origin')
-        .map((sender) => [sender.id, sender]),
+      (history?.senders() ?? []).filter(({ source }) => source !== 'origin').map((sender) => [sender.id, sender]),
     );
     const members = (swarm ? swarmMembers(swarm) : []).map((member) => {
       const bytes = received.get(member.id)?.bytes ?? 0;

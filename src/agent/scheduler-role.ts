@@ -2,6 +2,7 @@ import type { Config } from '../config/schema.ts';
 import { native } from '../native/index.ts';
 import { SwarmNode } from '../swarm/node.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { serveTelemetry } from './role-telemetry.ts';
 import { mustJoin } from './roles.ts';
 import { stopSignal } from './stop-signal.ts';
 
@@ -15,8 +16,10 @@ export async function runScheduler(config: Config, log: Logger): Promise<void> {
     await SwarmNode.create({ config: config.p2p, role: 'scheduler', native, environment: process.env, log }),
   );
   await node.listen();
+  const telemetry = await serveTelemetry(config, { swarm: { node } }, log);
   log.info({ id: node.identity.id, port: config.p2p.port }, 'scheduler ready');
   await stop;
   log.info('scheduler stops');
+  await telemetry.close();
   await node.close();
 }

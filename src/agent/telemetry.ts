@@ -7,8 +7,11 @@ import { MetricPage } from '../telemetry/metric-page.ts';
 import { ProcessWatch } from '../telemetry/process-watch.ts';
 import { readSite } from '../telemetry/site.ts';
 import type { EngineLife } from './engine-process.ts';
-import { engineMetrics } from './metrics/engine-metrics.ts';
+import { acrMetrics } from './metrics/acr-metrics.ts';
+import { cacheMetrics } from './metrics/cache-metrics.ts';
 import { type NodeView, nodeMetrics } from './metrics/node-metrics.ts';
+import { pullMetrics } from './metrics/pull-metrics.ts';
+import { swarmMetrics } from './metrics/swarm-metrics.ts';
 import type { EngineSnapshot, Observables } from './observation.ts';
 import type { SupervisorStat } from './supervisor-watch.ts';
 
@@ -42,7 +45,10 @@ export class Telemetry {
   readonly #process = new ProcessWatch();
   readonly #conditions = new Conditions(Date.now);
   readonly #nodePage = new MetricPage(nodeMetrics);
-  readonly #enginePage = new MetricPage(engineMetrics);
+  readonly #pullPage = new MetricPage(pullMetrics);
+  readonly #cachePage = new MetricPage(cacheMetrics);
+  readonly #swarmPage = new MetricPage(swarmMetrics);
+  readonly #acrPage = new MetricPage(acrMetrics);
   readonly #site: Promise<ReadonlyMap<string, Answer>>;
   readonly #timer: NodeJS.Timeout;
 
@@ -97,7 +103,14 @@ export class Telemetry {
 
   async #metrics(): Promise<Answer> {
     const view = await this.#view();
-    const pages = [await this.#nodePage.render(view), view.engine && (await this.#enginePage.render(view.engine))];
+    const { pulls, mirror, store, swarm } = view.engine ?? {};
+    const pages = await Promise.all([
+      this.#nodePage.render(view),
+      pulls && mirror && this.#pullPage.render({ pulls, mirror }),
+      store && this.#cachePage.render(store),
+      swarm && this.#swarmPage.render(swarm),
+      view.engine && this.#acrPage.render(view.engine),
+    ]);
     return { status: 200, type: this.#nodePage.contentType, body: pages.filter(Boolean).join('\n') };
   }
 

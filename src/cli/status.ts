@@ -2,6 +2,9 @@ import type { EngineSnapshot } from '../agent/observation.ts';
 import type { NodeStatus } from '../agent/telemetry.ts';
 import type { Config } from '../config/schema.ts';
 import { packageVersion } from '../paths.ts';
+import type { BytesBySource } from '../pull/observer.ts';
+import type { StoreStat } from '../store/types.ts';
+import type { SwarmStat } from '../swarm/stat.ts';
 import { isReady } from '../telemetry/conditions.ts';
 import { type ConfigOptions, loadFromOptions } from './config-options.ts';
 import { exitCodes } from './exit-codes.ts';
@@ -75,7 +78,7 @@ function describePulls({ supervisor, engine }: NodeStatus): string {
   const sum = (matches: (pull: { result: string; accelerated: boolean }) => boolean) =>
     (supervisor?.pulls ?? []).filter(matches).reduce((total, { count }) => total + count, 0);
   return [
-    `${engine?.pulls.active ?? 0} under way`,
+    `${engine?.pulls?.active ?? 0} under way`,
     `${sum(({ result, accelerated }) => accelerated && result === 'ok')} ok`,
     `${sum(({ result }) => result === 'failed')} failed`,
     `${sum(({ result }) => result === 'cancelled')} cancelled`,
@@ -84,23 +87,31 @@ function describePulls({ supervisor, engine }: NodeStatus): string {
 }
 
 function engineRows({ pulls, store, swarm }: EngineSnapshot): string[][] {
-  const { memory, disk, hits, misses } = store;
+  return [
+    ...(pulls ? byteRows(pulls.bytes) : []),
+    ...(store ? cacheRows(store) : []),
+    ...(swarm ? swarmRows(swarm) : []),
+  ];
+}
+
+function byteRows(bytes: BytesBySource): string[][] {
+  const all = allBytes(bytes);
+  return [
+    ['bytes', all === 0 ? 'none yet' : `${formatBytes(all)}: ${describeShares(bytes)}`],
+    ['avoided', `${formatBytes(avoidedBytes(bytes))} of registry traffic`],
+  ];
+}
+
+function cacheRows({ memory, disk, pieces, blobs, hits, misses }: StoreStat): string[][] {
   const found = hits.memory + hits.disk;
   const tier = (used: number, capacity: number) => `${formatBytes(used)} of ${formatBytes(capacity)}`;
-  const bytes = allBytes(pulls.bytes);
   return [
-    ['bytes', bytes === 0 ? 'none yet' : `${formatBytes(bytes)}: ${describeShares(pulls.bytes)}`],
-    ['avoided', `${formatBytes(avoidedBytes(pulls.bytes))} of registry traffic`],
     ['memory', `${tier(memory.used, memory.capacity)}, ${formatBytes(memory.dirty)} not on the disk yet`],
     ...(disk ? [['disk', `${tier(disk.used, disk.capacity)} (${disk.engine})`]] : []),
-    ['cache', `${store.pieces} pieces of ${store.blobs} blobs, ${formatShare(found, found + misses)} of reads found`],
-    ...(swarm
-      ? [
-          [
-            'swarm',
-            `${swarm.members} nodes, ${swarm.suspects} of them out of reach; ${formatBytes(swarm.upload.bytes)} sent to others`,
-          ],
-        ]
-      : []),
+    ['cache', `${pieces} pieces of ${blobs} blobs, ${formatShare(found, found + misses)} of reads found`],
   ];
+}
+
+function swarmRows({ members, suspects, upload }: SwarmStat): string[][] {
+  return [['swarm', `${members} nodes, ${suspects} of them out of reach; ${formatBytes(upload.bytes)} sent to others`]];
 }

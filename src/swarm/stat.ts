@@ -26,7 +26,8 @@ export interface SwarmStat {
     readonly lapsed: number;
     readonly banned: number;
   };
-  readonly schedule: ScheduleCounts;
+  /** Absent where nothing is pulled: mirrors and schedulers. */
+  readonly schedule?: ScheduleCounts;
   /** Pieces that a peer did not give, by why: absent, busy, unreachable, corrupt. */
   readonly failures: Readonly<Record<string, number>>;
   readonly upload: {
@@ -57,7 +58,8 @@ export interface WatchedSwarm {
   readonly node: Pick<SwarmNode, 'identity' | 'facts'> & {
     readonly membership: Pick<Membership, 'members' | 'reachable' | 'failure'>;
   };
-  readonly swarm: { readonly usable: boolean; readonly counts: ScheduleCounts };
+  /** Absent where nothing is pulled. */
+  readonly swarm?: { readonly usable: boolean; readonly counts: ScheduleCounts };
 }
 
 export function swarmStat({ node, swarm }: WatchedSwarm): SwarmStat {
@@ -67,7 +69,8 @@ export function swarmStat({ node, swarm }: WatchedSwarm): SwarmStat {
   return {
     id: node.identity.id,
     zone,
-    usable: swarm.usable,
+    // Who asks no shard needs none.
+    usable: swarm?.usable ?? links?.usable !== 'none',
     members,
     suspects: members - node.membership.reachable().length,
     ...(failure !== undefined && { membershipFailure: failure }),
@@ -80,7 +83,7 @@ export function swarmStat({ node, swarm }: WatchedSwarm): SwarmStat {
       lapsed: shard.lapsed,
       banned: shard.banned,
     },
-    schedule: swarm.counts,
+    ...(swarm && { schedule: swarm.counts }),
     failures: client.failures,
     upload: {
       slots: server?.slots ?? 0,

@@ -83,7 +83,18 @@ export const nodeMetrics: readonly MetricDefinition<NodeView>[] = [
     labels: ['cause'],
     read: ({ supervisor, engine }) => [
       [supervisor?.engineLost ?? 0, { cause: 'engine_away' }],
-      ...Object.entries(engine?.pulls.fallBacks ?? {}).map(([cause, count]): Sample => [count, { cause }]),
+      ...Object.entries(engine?.pulls?.fallBacks ?? {}).map(([cause, count]): Sample => [count, { cause }]),
+    ],
+  },
+  {
+    name: 'shoal_verification_failures_total',
+    help: 'Bytes that were not what they should be, by the check that found it: sha256 of a whole blob, crc32c of a piece on the disk or from a peer.',
+    type: 'counter',
+    labels: ['check'],
+    read: ({ engine }) => [
+      [engine?.pulls?.mismatches ?? 0, { check: 'sha256' }],
+      [engine?.store?.corrupt ?? 0, { check: 'crc32c_disk' }],
+      [engine?.swarm?.failures.corrupt ?? 0, { check: 'crc32c_peer' }],
     ],
   },
   {

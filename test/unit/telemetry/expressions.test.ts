@@ -2,8 +2,11 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { engineMetrics } from '../../../src/agent/metrics/engine-metrics.ts';
+import { acrMetrics } from '../../../src/agent/metrics/acr-metrics.ts';
+import { cacheMetrics } from '../../../src/agent/metrics/cache-metrics.ts';
 import { nodeMetrics } from '../../../src/agent/metrics/node-metrics.ts';
+import { pullMetrics } from '../../../src/agent/metrics/pull-metrics.ts';
+import { swarmMetrics } from '../../../src/agent/metrics/swarm-metrics.ts';
 import { packageRoot } from '../../../src/paths.ts';
 
 /** Words of PromQL that are no metrics. */
@@ -15,9 +18,11 @@ const words = new Set(
 /** What Prometheus adds to every sample. */
 const common = ['instance', 'job', 'le'];
 
+const all = [...nodeMetrics, ...pullMetrics, ...cacheMetrics, ...swarmMetrics, ...acrMetrics];
+
 /** Labels by the names under which a metric's samples are asked for. */
 const labelsOf = new Map<string, readonly string[]>(
-  [...nodeMetrics, ...engineMetrics].flatMap(({ name, type, labels = [] }) =>
+  all.flatMap(({ name, type, labels = [] }) =>
     type === 'histogram'
       ? ['_bucket', '_sum', '_count'].map((suffix): [string, readonly string[]] => [`${name}${suffix}`, labels])
       : [[name, labels] as [string, readonly string[]]],
@@ -48,8 +53,8 @@ function check(expression: string): void {
     expect(known, `${name} in ${expression}`).toBeDefined();
     for (const label of labels) expect([...(known ?? []), ...common], `${label} in ${expression}`).toContain(label);
   }
-  const all = [...metrics.keys()].flatMap((name) => labelsOf.get(name) ?? []);
-  for (const label of grouped) expect([...all, ...common], `${label} in ${expression}`).toContain(label);
+  const labels = [...metrics.keys()].flatMap((name) => labelsOf.get(name) ?? []);
+  for (const label of grouped) expect([...labels, ...common], `${label} in ${expression}`).toContain(label);
 }
 
 test("an expression with a metric or a label that there isn't is found", () => {
@@ -93,5 +98,5 @@ test('docs/operations.md lists every metric with its labels', async () => {
     name,
     labels?.split(',') ?? [],
   ]);
-  expect(listed).toEqual([...nodeMetrics, ...engineMetrics].map(({ name, labels = [] }) => [name, labels]));
+  expect(listed).toEqual(all.map(({ name, labels = [] }) => [name, labels]));
 });
