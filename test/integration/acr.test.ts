@@ -4,6 +4,8 @@ import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Acr, startAcr } from '../../src/acr/start.ts';
 import type { InstanceStatus } from '../../src/acr/types.ts';
 import { resolveConfig } from '../../src/config/load.ts';
+import { createRegistryClient } from '../../src/registry/client.ts';
+import type { Credentials } from '../../src/registry/types.ts';
 import { createTokenIssuer } from '../harness/alibaba-cloud/oidc-token.ts';
 import { cloudState, names } from '../harness/alibaba-cloud/scenario.ts';
 import { type CloudServer, startAlibabaCloud } from '../harness/alibaba-cloud/server.ts';
@@ -11,6 +13,7 @@ import type { FakeCloudState, Trouble } from '../harness/alibaba-cloud/types.ts'
 import { keptLog, type LogLine } from '../harness/log-lines.ts';
 import { ManualClock } from '../harness/manual-clock.ts';
 import { freePort } from '../harness/ports.ts';
+import { startRegistry } from '../harness/registry.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
@@ -355,6 +358,55 @@ describe('trouble', () => {
     expect(server.cloud.calls.map(({ code }) => code)).toEqual(['InvalidTimeStamp.Expired', '']);
     const [warning] = lines.filter(({ msg }) => msg.includes("clock is off, Alibaba Cloud's is used"));
     expect(Math.abs(Number(warning?.behindSeconds) - ahead / 1000)).toBeLessThan(5);
+  });
+});
+
+describe('a temporary login', () => {
+  const values = { acrInstances: names.instance, registries: { logins: { acr: true } } };
+
+  test('opens the registry of its instance, and no other', async () => {
+    const { start, settled, server } = await life();
+    const registry = await startRegistry({ auth: { htpasswd: { cr_temp_user: 'the-temporary-password' } } });
+    onTestFinished(() => registry.stop());
+    const { instances, roles } = server.cloud.state;
+    const temporary = { username: 'cr_temp_user', password: 'the-temporary-password' };
+    const vpc = { domains: [registry.host], linkedVpcs: [names.vpc] };
+    const role = {
+      account: '1001',
+      maxSeconds: 3600,
+      actions: ['cr:GetInstanceVpcEndpoint', 'cr:GetAuthorizationToken'],
+    };
+    server.cloud.state = {
+      ...server.cloud.state,
+      instances: { ...instances, [names.instance]: { account: '1001', login: temporary, vpc } },
+      roles: { ...roles, [names.workerRole]: role },
+    };
+    const acr = await start(values);
+    await settled(acr);
+    const credentials = await acr.logins.credentialsFor(registry.host);
+    const client = createRegistryClient(
+      { hosts: {}, connectTimeout: 5, transferTimeout: 15, parallels: 1, environment: {} },
+      keptLog().log,
+    );
+    onTestFinished(() => client.close());
+    const ask = (as: Credentials) =>
+      client.getManifest({ registry: registry.host, repository: 'a' }, 'v1', { credentials: as });
+    // There is no such image, which is what only those hear that are let in.
+    await expect(ask(credentials)).rejects.toMatchObject({ kind: 'not-found' });
+    await expect(ask({ kind: 'anonymous' })).rejects.toMatchObject({ kind: 'unauthorized' });
+    expect(await acr.logins.credentialsFor('docker.io')).toEqual({ kind: 'anonymous' });
+  });
+
+  test('without the right to it is a clear error', async () => {
+    const { start, settled } = await life();
+    const acr = await start(values);
+    await settled(acr);
+    await expect(acr.logins.credentialsFor(names.vpcHost)).rejects.toMatchObject({
+      kind: 'unauthorized',
+      message: expect.stringMatching(
+        /no temporary login for test-registry-vpc.*lacks the permission cr:GetAuthorizationToken/,
+      ),
+    });
   });
 });
 

@@ -37,7 +37,6 @@ export function cloudState(issuer: TokenIssuer): FakeCloudState {
         account,
         vpc: { domains: [names.vpcHost], linkedVpcs: [names.vpc] },
         internet: { domains: [names.internetHost], enable: true },
-        login: { username: 'cr_temp_user', password: 'the-temporary-password' },
       },
       [names.otherInstance]: { account, vpc: { domains: [names.otherHost], linkedVpcs: [] } },
       [names.farInstance]: { account: farAccount, vpc: { domains: [names.farHost], linkedVpcs: [names.vpc] } },
