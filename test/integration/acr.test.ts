@@ -1,8 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
+import { z } from 'zod';
+import { Api } from '../../src/acr/api.ts';
+import { createHttpClient } from '../../src/acr/http.ts';
+import { ServerTime } from '../../src/acr/server-time.ts';
 import { type Acr, startAcr } from '../../src/acr/start.ts';
 import type { InstanceStatus } from '../../src/acr/types.ts';
+import { systemClock } from '../../src/clock.ts';
 import { resolveConfig } from '../../src/config/load.ts';
 import { createRegistryClient } from '../../src/registry/client.ts';
 import type { Credentials } from '../../src/registry/types.ts';
@@ -345,6 +350,21 @@ describe('trouble', () => {
     expect(clock.sleeps.length).toBeLessThanOrEqual(5);
     server.trouble = undefined;
     expect((await round(acr))[0]?.problem).toBeUndefined();
+  });
+
+  test('of an answer that never comes ends at the deadline, after a few tries', async () => {
+    const { server } = await life();
+    server.trouble = () => 'hang';
+    const http = createHttpClient({ hosts: {}, environment: {}, connectTimeoutMs: 5_000 });
+    onTestFinished(() => http.close());
+    const clock = { ...systemClock, sleep: async () => undefined };
+    const options = { send: http.send, time: new ServerTime(Date.now), log: keptLog().log, clock, deadlineMs: 100 };
+    const call = { action: 'GetX', version: '1', parameters: {}, key: undefined, answer: z.object({}) };
+    const { signal } = new AbortController();
+    await expect(new Api(options).call({ ...call, origins: [server.apiUrl] }, signal)).rejects.toMatchObject({
+      kind: 'unavailable',
+      message: expect.stringMatching(/no complete answer within 100 ms/),
+    });
   });
 
   test.each([
