@@ -119,6 +119,15 @@ export function createMirror(options: MirrorOptions): Mirror {
     served.set(key, known);
   }
 
+  /** Costs more CPU where it can't be done, and nothing else. */
+  function boundSendBuffer(): void {
+    try {
+      options.limitSendBuffer?.(server, sendBufferBytes);
+    } catch (error) {
+      log.warn({ err: error }, "the mirror's send buffer stays as the kernel wants it");
+    }
+  }
+
   /** Why a request can't be worked on now. */
   function overload(socket: Socket): string | undefined {
     // No runtime pipelines; the second answer would have to wait for the first one while its pieces wait in memory.
@@ -142,7 +151,7 @@ export function createMirror(options: MirrorOptions): Mirror {
         server.once('error', onError);
         server.listen({ host, port }, () => {
           server.off('error', onError);
-          options.limitSendBuffer?.(server, sendBufferBytes);
+          boundSendBuffer();
           // A connection that can't be accepted (no file descriptors left) is not the end of the others.
           server.on('error', (error) => log.warn({ err: error }, 'the mirror could not accept a connection'));
           resolve();

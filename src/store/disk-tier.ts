@@ -2,6 +2,7 @@ import { Distribution } from '../telemetry/distribution.ts';
 import { Backoff } from './backoff.ts';
 import { StoreError } from './errors.ts';
 import { type Extent, Extents } from './extents.ts';
+import { InFlight } from './in-flight.ts';
 import type { PutRecord } from './journal-format.ts';
 import { type DirectoryLock, lockDirectory } from './lock.ts';
 import type { Frame } from './memory-tier.ts';
@@ -61,9 +62,8 @@ export class DiskTier {
   /** Pieces to be written, oldest first. */
   readonly #queue = new Set<Piece>();
   #writes = 0;
-  /** Requests to the device, writes included, and who waits until there are none. */
-  #requests = 0;
-  readonly #quiet: (() => void)[] = [];
+  /** Requests to the device, writes included. While there are none nothing waits to be written either, unless degraded. */
+  readonly #requests = new InFlight();
   #flushTimer: NodeJS.Timeout | undefined;
   #syncTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
@@ -171,7 +171,7 @@ export class DiskTier {
     this.#closing = true;
     clearTimeout(this.#retryTimer);
     await this.#reopening;
-    await this.#untilQuiet();
+    await this.#requests.untilNone();
     const volume = this.#volume;
     try {
       if (this.usable) {
@@ -257,21 +257,15 @@ export class DiskTier {
   }
 
   #begin(extent: Extent): void {
-    this.#requests += 1;
+    this.#requests.begin();
     this.#extents.begin(extent);
   }
 
   #end(extent: Extent): void {
-    this.#requests -= 1;
     this.#extents.end(extent);
     this.#writeNext();
-    if (this.#requests === 0) for (const resolve of this.#quiet.splice(0)) resolve();
-  }
-
-  /** Until no request is under way: then nothing waits to be written either, unless the tier is degraded. */
-  #untilQuiet(): Promise<void> {
-    if (this.#requests === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#quiet.push(resolve));
+    // After the next writes have begun: between two of them the tier is not quiet.
+    this.#requests.end();
   }
 
   #flushSoon(): void {
@@ -318,7 +312,7 @@ export class DiskTier {
   async #reopen(): Promise<void> {
     const former = this.#volume;
     this.#volume = undefined;
-    await this.#untilQuiet();
+    await this.#requests.untilNone();
     await former?.close();
     try {
       await this.#open();

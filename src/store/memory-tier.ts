@@ -160,6 +160,12 @@ export class MemoryTier<Owner> {
     this.#settle(frame);
   }
 
+  /** Ends a frame that came to nothing, or is not needed: its one pin with it. */
+  giveBack(frame: Frame<Owner>): void {
+    this.detach(frame);
+    this.unpin(frame);
+  }
+
   /** Rejects those who wait. The arena's memory goes when the last view of it is gone. */
   close(): void {
     this.#closed = true;

@@ -1,10 +1,12 @@
 import type { Arena } from '../native/types.ts';
+import { checkPiece } from './check-piece.ts';
 import { type DiskClient, DiskTier, type DiskTierOptions } from './disk-tier.ts';
-import { closedError, StoreError } from './errors.ts';
-import { longestDigest, type PutRecord } from './journal-format.ts';
+import { closedError } from './errors.ts';
+import { Housekeeping } from './housekeeping.ts';
+import type { PutRecord } from './journal-format.ts';
 import { Load } from './load.ts';
 import { type Frame, MemoryTier } from './memory-tier.ts';
-import { type Blob, Piece, pieceId } from './piece.ts';
+import { Piece, pieceId } from './piece.ts';
 import { PieceTable } from './piece-table.ts';
 import type {
   HeldPiece,
@@ -27,8 +29,6 @@ const longestPiece = 4 * 1024 * 1024;
 const probation = 0.5;
 /** Seconds in which a piece's uses count as one: longer than most pulls. */
 const correlated = 60;
-/** How often what is older than the ttl is looked for; `get` never gives it, whether it was found or not. */
-const sweepEveryMs = 60_000;
 
 export interface StoreOptions {
   readonly arena: Arena;
@@ -49,14 +49,14 @@ export class Store implements PieceStore, StoreAdmin {
   readonly #table = new PieceTable();
   readonly #memory: MemoryTier<Piece>;
   readonly #disk: DiskTier | undefined;
+  readonly #housekeeping: Housekeeping;
   readonly #hits = { memory: 0, disk: 0 };
   #misses = 0;
-  #sweepTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: StoreOptions) {
     this.#options = options;
-    const { arena, blockSize, now, disk } = options;
+    const { arena, blockSize, now, disk, ttl } = options;
     const common = { blockSize, now, probation, correlated, largestPiece: Math.max(longestPiece, blockSize) };
     this.#memory = new MemoryTier<Piece>({
       ...common,
@@ -69,19 +69,25 @@ export class Store implements PieceStore, StoreAdmin {
       },
     });
     this.#disk = disk && new DiskTier({ ...common, ...disk }, this.#diskClient());
+    this.#housekeeping = new Housekeeping({
+      table: this.#table,
+      memory: this.#memory,
+      disk: this.#disk,
+      ttl,
+      now,
+      forget: (piece) => this.#forget(piece),
+    });
     this.readAheadBytes = disk ? disk.capacity / 4 : this.#memory.capacity * probation;
   }
 
   /** Opens the disk tier. Rejects only where another process has its directory. */
   async start(): Promise<void> {
     await this.#disk?.start();
-    if (this.#options.ttl !== undefined) {
-      this.#sweepTimer = setInterval(() => this.collectGarbage(), sweepEveryMs).unref();
-    }
+    this.#housekeeping.start();
   }
 
   async reserve(key: PieceKey, length: number, signal?: AbortSignal): Promise<PieceWriter> {
-    this.#check(key, length);
+    checkPiece(key, length, Math.min(longestPiece, this.#memory.capacity));
     const frame = await this.#memory.acquire(pieceId(key.digest, key.index), length, 'write', signal);
     let ended = false;
     const end = () => {
@@ -96,7 +102,7 @@ export class Store implements PieceStore, StoreAdmin {
       },
       abort: () => {
         end();
-        this.#giveBack(frame);
+        this.#memory.giveBack(frame);
       },
     };
   }
@@ -169,55 +175,28 @@ export class Store implements PieceStore, StoreAdmin {
   }
 
   list(): StoredBlob[] {
-    return [...this.#table.allBlobs()].map(describeBlob);
+    return this.#housekeeping.list();
   }
 
   collectGarbage(): number {
-    return this.#forgetAll((piece) => this.#isExpired(piece.storedAt));
+    return this.#housekeeping.collectGarbage();
   }
 
   clear(): number {
-    return this.#forgetAll(() => true);
+    return this.#housekeeping.clear();
   }
 
-  async verify(signal?: AbortSignal): Promise<{ checked: number; damaged: number }> {
-    const sums = { checked: 0, damaged: 0 };
-    for (const piece of [...this.#table]) {
-      if (piece.gone || !piece.extent || !this.#disk?.usable) continue;
-      const frame = await this.#memory.acquire(piece.id, piece.length, 'read', signal);
-      try {
-        if (piece.gone || !piece.extent) continue;
-        sums.checked += 1;
-        if (await this.#disk.read(piece, frame)) continue;
-        sums.damaged += 1;
-        this.#forget(piece);
-      } finally {
-        this.#giveBack(frame);
-      }
-    }
-    return sums;
+  verify(signal?: AbortSignal): Promise<{ checked: number; damaged: number }> {
+    return this.#housekeeping.verify(signal);
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    clearInterval(this.#sweepTimer);
+    this.#housekeeping.stop();
     await this.#disk?.close();
     for (const piece of this.#table) this.#forget(piece);
     this.#memory.close();
-  }
-
-  #check(key: PieceKey, length: number): void {
-    const most = Math.min(longestPiece, this.#memory.capacity);
-    if (!Number.isInteger(length) || length < 1 || length > most) {
-      throw new StoreError('piece', `a piece has 1 to ${most} bytes, not ${length}`);
-    }
-    if (!Number.isInteger(key.index) || key.index < 0 || key.index > 0xffffffff) {
-      throw new StoreError('piece', `a piece's index is a number from 0 to 2^32 - 1, not ${key.index}`);
-    }
-    if (key.digest.length > longestDigest) {
-      throw new StoreError('piece', `a digest has at most ${longestDigest} characters, not ${key.digest.length}`);
-    }
   }
 
   #commit(key: PieceKey, frame: Frame<Piece>, crc32c: number): PinnedPiece {
@@ -234,7 +213,7 @@ export class Store implements PieceStore, StoreAdmin {
     }
     if (piece?.frame) {
       // Somebody else was faster: one copy is enough.
-      this.#giveBack(frame);
+      this.#memory.giveBack(frame);
       this.#memory.pin(piece.frame);
       return this.#pinned(piece.frame, crc32c, 'memory');
     }
@@ -270,7 +249,7 @@ export class Store implements PieceStore, StoreAdmin {
     if (piece.load === load) piece.load = undefined;
     if (!sound && !piece.frame) this.#forget(piece);
     // Somebody may have committed the same piece meanwhile.
-    if (piece.gone || piece.frame) this.#giveBack(frame);
+    if (piece.gone || piece.frame) this.#memory.giveBack(frame);
     else this.#install(piece, frame);
     const found = piece.frame;
     if (found) load.succeed(() => this.#hit(found, piece.crc32c, 'disk'));
@@ -285,22 +264,11 @@ export class Store implements PieceStore, StoreAdmin {
   #find(key: PieceKey): Piece | undefined {
     const piece = this.#table.find(key);
     if (!piece) return undefined;
-    if (this.#isExpired(piece.storedAt)) {
+    if (this.#housekeeping.isExpired(piece.storedAt)) {
       this.#forget(piece);
       return undefined;
     }
     return piece.frame || this.#disk?.usable ? piece : undefined;
-  }
-
-  #isExpired(storedAt: number): boolean {
-    const { ttl, now } = this.#options;
-    return ttl !== undefined && now() - storedAt >= ttl;
-  }
-
-  #forgetAll(condition: (piece: Piece) => boolean): number {
-    const pieces = [...this.#table].filter(condition);
-    for (const piece of pieces) this.#forget(piece);
-    return pieces.length;
   }
 
   #forget(piece: Piece): void {
@@ -334,17 +302,11 @@ export class Store implements PieceStore, StoreAdmin {
   }
 
   #found(record: PutRecord): Piece | undefined {
-    if (this.#table.find(record) || this.#isExpired(record.storedAt)) return undefined;
+    if (this.#table.find(record) || this.#housekeeping.isExpired(record.storedAt)) return undefined;
     const { digest, index, length, crc32c, storedAt } = record;
     const piece = new Piece(this.#table.blobFor(digest), index, length, crc32c, storedAt);
     this.#table.add(piece);
     return piece;
-  }
-
-  /** Ends a frame that came to nothing, or is not needed. */
-  #giveBack(frame: Frame<Piece>): void {
-    this.#memory.detach(frame);
-    this.#memory.unpin(frame);
   }
 
   #hit(frame: Frame<Piece>, crc32c: number, tier: Tier): PinnedPiece {
@@ -367,17 +329,4 @@ export class Store implements PieceStore, StoreAdmin {
       },
     };
   }
-}
-
-function describeBlob({ digest, pieces, verified }: Blob): StoredBlob {
-  const all = [...pieces.values()];
-  return {
-    digest,
-    pieces: all.length,
-    bytes: all.reduce((sum, { length }) => sum + length, 0),
-    memory: all.filter(({ frame }) => frame).length,
-    disk: all.filter(({ extent }) => extent).length,
-    verified,
-    storedAt: all.reduce((oldest, { storedAt }) => Math.min(oldest, storedAt), Number.POSITIVE_INFINITY),
-  };
 }
