@@ -1,5 +1,6 @@
 import { parseAddress } from '../../config/address.ts';
 import { largestPieceIndex } from '../limits.ts';
+import type { AgentMessage } from '../messages.ts';
 import { FrameError } from './framing.ts';
 
 /** The bounds that proto/swarm.proto states, on what has come over the wire. Each throws a `FrameError` that names the field. */
@@ -59,6 +60,14 @@ export function asSlots(value: unknown): number {
 export function asLeases(value: unknown): number {
   if (isCount(value) && value <= mostLeases) return value;
   throw new FrameError(`leases is not 0 to ${mostLeases}`);
+}
+
+/** Whether a shard would take what this node is about to say of a blob: images come from anywhere, and so do their names. */
+export function isWithinBounds(message: AgentMessage): boolean {
+  if (!digestPattern.test(message.blob)) return false;
+  if (message.kind === 'spoiled') return true;
+  if (!isCount(message.piece) || message.piece > largestPieceIndex) return false;
+  return message.kind !== 'want' || (message.source.length <= longestSource && visible.test(message.source));
 }
 
 function isCount(value: unknown): value is number {

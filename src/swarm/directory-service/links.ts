@@ -1,16 +1,14 @@
 import { systemClock } from '../../clock.ts';
-import { defaultLimits } from '../limits.ts';
 import type { Member } from '../membership/types.ts';
-import type { AgentMessage, Hello, ShardMessage } from '../messages.ts';
-import { type BlobPlacement, Placement } from '../placement.ts';
+import type { AgentMessage, Have, Hello, ShardMessage } from '../messages.ts';
+import { Placement } from '../placement.ts';
 import { Liveness } from '../port/liveness.ts';
+import { isWithinBounds } from './bounds.ts';
 import { type Link, LocalLink, RemoteLink } from './link.ts';
 import { defaultSilenceMs } from './server.ts';
 import { placementOf, samePlacement } from './shards.ts';
+import { Budget, View } from './shares.ts';
 import type { DirectoryLinks, DirectoryLinksOptions, DirectoryLinksState, HelloUpdate } from './types.ts';
-
-/** Blobs whose placement is kept: more than a node brings at once. */
-const mostPlacements = 1_024;
 
 /**
  * Opens a link to every shard at once and keeps it: holders have to announce what they hold before somebody asks for it, and
@@ -63,7 +61,8 @@ class Links implements DirectoryLinks {
   }
 
   say(message: AgentMessage): void {
-    if (message.kind !== 'spoiled') this.#sayTo(this.#view.shardOf(message.blob, message.piece), message);
+    if (!isWithinBounds(message)) this.#refuse(message);
+    else if (message.kind !== 'spoiled') this.#sayTo(this.#view.shardOf(message.blob, message.piece), message);
     else for (const shard of this.#links.keys()) this.#sayTo(shard, message);
   }
 
@@ -85,6 +84,16 @@ class Links implements DirectoryLinks {
     for (const { link } of this.#links.values()) link.close();
     this.#links.clear();
     this.#liveness.close();
+  }
+
+  /** What every shard would refuse, and the whole stream with it, stays here: the node brings the piece by itself. */
+  #refuse(message: AgentMessage): void {
+    this.#dropped += 1;
+    if (message.kind !== 'want') return;
+    const { blob, piece } = message;
+    setImmediate(() => {
+      if (!this.#closed) this.#options.receive({ kind: 'alone', blob, piece });
+    });
   }
 
   get #linked(): number {
@@ -182,10 +191,10 @@ class Links implements DirectoryLinks {
   /** A shard that knows nothing of this node is told what it holds of the shard's share, and asked for what it wants. */
   #cameUp(shard: string): void {
     const budget = new Budget();
-    for (const holding of this.#options.holdings()) {
+    for (const holding of this.#holdings()) {
       if (this.#view.shardOf(holding.blob, holding.piece) !== shard) continue;
       if (!budget.take(shard)) break;
-      this.#sayTo(shard, { kind: 'have', ...holding });
+      this.#sayTo(shard, holding);
     }
     this.#options.replaced((blob, piece) => this.#view.shardOf(blob, piece) === shard);
   }
@@ -193,13 +202,13 @@ class Links implements DirectoryLinks {
   /** Tells the shards that decide now what is held of their new share, and the former ones that nobody asks them any more. */
   #moveHoldings(before: View): void {
     const budget = new Budget();
-    for (const holding of this.#options.holdings()) {
+    for (const holding of this.#holdings()) {
       const { blob, piece } = holding;
       const from = before.shardOf(blob, piece);
       const to = this.#view.shardOf(blob, piece);
       if (from === to) continue;
       if (this.#isUp(from) && budget.take(`gone ${from}`)) this.#sayTo(from, { kind: 'gone', blob, piece });
-      if (this.#isUp(to) && budget.take(`have ${to}`)) this.#sayTo(to, { kind: 'have', ...holding });
+      if (this.#isUp(to) && budget.take(`have ${to}`)) this.#sayTo(to, holding);
     }
   }
 
@@ -208,6 +217,13 @@ class Links implements DirectoryLinks {
     if (from === this.#view.shardOf(blob, piece)) return false;
     if (this.#isUp(from)) this.#sayTo(from, { kind: 'cancel', blob, piece });
     return true;
+  }
+
+  *#holdings(): Generator<Have, void, undefined> {
+    for (const holding of this.#options.holdings()) {
+      const have: Have = { ...holding, kind: 'have' };
+      if (isWithinBounds(have)) yield have;
+    }
   }
 
   #isUp(shard: string | undefined): shard is string {
@@ -221,37 +237,5 @@ class Links implements DirectoryLinks {
     if (usable === this.#usable) return;
     this.#usable = usable;
     for (const listener of [...this.#listeners]) listener();
-  }
-}
-
-/** What a shard keeps of one agent's holdings is bounded: no more is told to it, or taken back. */
-class Budget {
-  readonly #spent = new Map<string, number>();
-
-  take(what: string): boolean {
-    const spent = this.#spent.get(what) ?? 0;
-    if (spent >= defaultLimits.holdingsPerAgent) return false;
-    this.#spent.set(what, spent + 1);
-    return true;
-  }
-}
-
-/** A placement, with the blobs that were asked about last. */
-class View {
-  readonly placement: Placement;
-  readonly #blobs = new Map<string, BlobPlacement>();
-
-  constructor(placement: Placement) {
-    this.placement = placement;
-  }
-
-  shardOf(blob: string, piece: number): string | undefined {
-    let known = this.#blobs.get(blob);
-    if (known === undefined) {
-      if (this.#blobs.size >= mostPlacements) this.#blobs.clear();
-      known = this.placement.blob(blob);
-      this.#blobs.set(blob, known);
-    }
-    return known.shardOf(piece);
   }
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { isWithinBounds } from '../../../src/swarm/directory-service/bounds.ts';
 import {
   decodeAgentFrame,
   decodeShardFrame,
@@ -26,6 +27,7 @@ describe('a frame', () => {
         (greeting, messages) => {
           const frame = { ...(greeting !== undefined && { hello: greeting }), messages };
           expect(decodeAgentFrame(encodeAgentFrame(frame))).toEqual(frame);
+          expect(messages.every(isWithinBounds)).toBe(true);
         },
       ),
     );
@@ -99,6 +101,7 @@ const wrongAgentMessages: readonly [string, AgentMessage, RegExp][] = [
 
 describe('an agent is refused for', () => {
   test.each(wrongAgentMessages)('%s', (_what, message, reason) => {
+    if (message.kind === 'want') expect(isWithinBounds(message)).toBe(false);
     expect(() => decodeAgentFrame(encodeAgentFrame({ messages: [message] }))).toThrow(reason);
   });
 

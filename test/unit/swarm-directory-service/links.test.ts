@@ -130,6 +130,29 @@ describe('the links', () => {
     expect(all.state).toMatchObject({ sent: 1, received: 1 });
   });
 
+  test.each([
+    ['of a repository with an endless name', { ...want, source: `registry/${'a'.repeat(600)}` }],
+    ['of a blob under a digest that nobody knows', { ...want, blob: 'md5:0123' }],
+    ['of a piece beyond every blob', { ...want, piece: 2 ** 20 }],
+  ])(
+    'keep a want %s here, which would cost the stream, and have the node bring the piece alone',
+    async (_what, wrong) => {
+      const {
+        links: all,
+        membership,
+        local,
+        received,
+      } = open([{ blob: 'md5:0123', piece: 0, crc32c: 1, verified: true }]);
+      membership.set(member);
+      await turn();
+      all.say(wrong);
+      expect(received).toEqual([]);
+      await turn();
+      expect(received).toEqual([{ kind: 'alone', blob: wrong.blob, piece: wrong.piece }]);
+      expect(local.heard).toEqual([]);
+    },
+  );
+
   test('do nothing about changes that concern no shard', async () => {
     const { membership, local, replaced } = open();
     membership.set(member);
