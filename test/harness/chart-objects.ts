@@ -32,6 +32,10 @@ export interface Volume {
   readonly hostPath?: { readonly path: string };
 }
 
+interface Probe {
+  readonly httpGet: { readonly path: string; readonly port: string };
+}
+
 export interface Container {
   readonly name: string;
   readonly image: string;
@@ -44,6 +48,9 @@ export interface Container {
     readonly subPathExpr?: string;
   }[];
   readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
+  readonly startupProbe?: Probe;
+  readonly livenessProbe?: Probe;
+  readonly readinessProbe?: Probe;
   readonly securityContext?: Readonly<Record<string, unknown>>;
   readonly resources?: { readonly requests?: unknown; readonly limits?: unknown };
 }

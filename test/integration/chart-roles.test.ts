@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { initAuthority } from '../../src/swarm/tls/authority.ts';
-import { configOf, type Labels, named, ofKind } from '../harness/chart-objects.ts';
+import { configOf, type Labels, named, ofKind, workloads } from '../harness/chart-objects.ts';
 import { chartFolder, type Manifest, type Rendered, renderChart } from '../harness/helm.ts';
 import {
   createApiCertificates,
@@ -57,7 +57,7 @@ async function issue(member: string): Promise<void> {
 }
 
 /** Starts what the pod runs; what is in a volume there is in a folder here, and ports are its own. */
-async function startRole(command: 'mirror' | 'scheduler', port: number): Promise<RunningProcess> {
+async function startRole(command: 'mirror' | 'scheduler', port: number, telemetry: number): Promise<RunningProcess> {
   const name = command === 'mirror' ? 'registry-mirror' : command;
   const pod = `${named(ofKind(rendered, 'StatefulSet'), `-${name}`).metadata.name}-0`;
   await issue(pod);
@@ -69,6 +69,8 @@ async function startRole(command: 'mirror' | 'scheduler', port: number): Promise
     'p2p.id': pod,
     'p2p.port': port,
     'p2p.host': '127.0.0.1',
+    'telemetry.host': '127.0.0.1',
+    'telemetry.port': telemetry,
     'p2p.membership.kubernetes.kubeconfig': file('kubeconfig'),
     'p2p.certificates.caFile': file(pod, 'swarm-ca.crt'),
     'p2p.certificates.certFile': file(pod, 'swarm.crt'),
@@ -94,12 +96,34 @@ function slice(name: string, pod: string, port: number) {
   };
 }
 
+/** The probes of the role's container: where the kubelet asks whether it lives and is ready. */
+function probesOf(role: string): string[] {
+  const container = named(workloads(rendered), `-${role}`).spec.template.spec.containers[0];
+  return [container?.startupProbe, container?.livenessProbe, container?.readinessProbe].map(
+    (probe) => probe?.httpGet.path ?? 'no probe',
+  );
+}
+
 test('the scheduler and the mirror start, find each other and answer to a node, and to nobody without a certificate', async () => {
-  const [schedulerPort, mirrorPort] = [await freePort(), await freePort()];
-  const scheduler = await startRole('scheduler', schedulerPort);
-  const mirror = await startRole('mirror', mirrorPort);
+  const [schedulerPort, mirrorPort, ...telemetryPorts] = [
+    await freePort(),
+    await freePort(),
+    await freePort(),
+    await freePort(),
+  ] as const;
+  const scheduler = await startRole('scheduler', schedulerPort, telemetryPorts[0]);
+  const mirror = await startRole('mirror', mirrorPort, telemetryPorts[1]);
   for (const role of [scheduler, mirror]) {
     await role.until(() => role.output.includes('"members":2'), { what: 'the other one', timeoutMs: 60_000 });
+  }
+  for (const [role, port] of [
+    ['scheduler', telemetryPorts[0]],
+    ['registry-mirror', telemetryPorts[1]],
+  ] as const) {
+    for (const probe of probesOf(role)) {
+      const answer = await fetch(`http://127.0.0.1:${port}${probe}`);
+      expect(answer.status, `${role} ${probe}: ${await answer.text()}`).toBe(200);
+    }
   }
   await issue('node-1');
   const url = `https://127.0.0.1:${mirrorPort}/v1/blobs/sha256:${'0'.repeat(64)}/pieces/0`;
@@ -116,10 +140,6 @@ test('the scheduler and the mirror start, find each other and answer to a node, 
   const certificate = ['--cert', file('node-1', 'swarm.crt'), '--key', file('node-1', 'swarm.key')] as const;
   expect(await run([...curl, ...certificate, url])).toBe('404');
   expect((await runAnyway([...curl, url])).stdout).toBe('000');
-  // The probe of the chart: a connection, and no more.
-  for (const port of [schedulerPort, mirrorPort]) {
-    await run(['bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/${port}`]);
-  }
   for (const role of [scheduler, mirror]) {
     expect(role.exit).toBeUndefined();
     expect(await role.stop()).toMatchObject({ code: 0 });

@@ -373,7 +373,7 @@ describe('the values of the documents', () => {
 
 describe('metrics', () => {
   test('are on loopback, unless Prometheus is to come for them', async () => {
-    expect(roleConfig(await render('as it is'), 'agent').telemetry).toEqual({ host: '127.0.0.1', port: 65003 });
+    expect(roleConfig(await render('as it is'), 'agent').telemetry).toMatchObject({ host: '127.0.0.1', port: 65003 });
     const rendered = await render('monitored');
     expect(roleConfig(rendered, 'agent').telemetry.host).toBe('0.0.0.0');
     expect(roleConfig(rendered, 'scheduler').telemetry.host).toBe('10.0.0.1');

@@ -121,16 +121,16 @@ ports:
   - name: telemetry
     containerPort: {{ int .Values.telemetry.port }}
 startupProbe:
-  tcpSocket: {port: p2p}
+  httpGet: {path: /livez, port: telemetry}
   periodSeconds: 2
   failureThreshold: 90
 livenessProbe:
-  tcpSocket: {port: p2p}
+  httpGet: {path: /livez, port: telemetry}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
 readinessProbe:
-  tcpSocket: {port: p2p}
+  httpGet: {path: /readyz, port: telemetry}
   periodSeconds: 5
   timeoutSeconds: 3
 {{- end }}
