@@ -142,7 +142,9 @@ class Pull {
   }
 
   async #summary(answer: HeldAnswer): Promise<PullSummary | undefined> {
-    if (this.#session.decision?.kind !== 'accepted') return undefined;
+    const { decision } = this.#session;
+    // An engine that has not decided yet may have let the pull in, and wants to know how it ended.
+    if (decision !== undefined && decision.kind !== 'accepted') return undefined;
     try {
       const result = resultOf(answer);
       const outcome = { ok: result.result === 'ok', error: result.result === 'failed' ? result.error : '' };
