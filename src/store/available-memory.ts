@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { totalmem } from 'node:os';
 import path from 'node:path';
 import { StoreError } from './errors.ts';
 import { isMissing } from './files.ts';
@@ -70,6 +71,18 @@ export async function checkFreeMemory(needed: number, root = '/'): Promise<void>
     'memory',
     `the memory tier (p2p.v2.cache.optionBlockSize) needs ${mib(needed)}, but ${free.bound} leaves ${mib(free.bytes)}: ` +
       `${mib(needed - free.bytes)} are missing. Free that much on the node, lower optionBlockSize, or set mode: disk`,
+  );
+}
+
+/**
+ * Throws a `StoreError` for a memory tier that the machine could never hold, before its tables are made: those of a tier of
+ * a petabyte alone would take all memory. `total`: bytes of the machine.
+ */
+export function checkTotalMemory(needed: number, total = totalmem()): void {
+  if (needed <= total) return;
+  throw new StoreError(
+    'memory',
+    `a memory tier (p2p.v2.cache.optionBlockSize) of ${needed} bytes is more than the machine's memory of ${total} bytes. Lower it`,
   );
 }
 

@@ -1,7 +1,7 @@
 import type { CacheConfig } from '../config/schema.ts';
 import type { Native } from '../native/types.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { checkFreeMemory } from './available-memory.ts';
+import { checkFreeMemory, checkTotalMemory } from './available-memory.ts';
 import { Store } from './piece-store.ts';
 
 export interface CreateOptions {
@@ -26,6 +26,7 @@ export async function createPieceStore(options: CreateOptions): Promise<Store> {
   const capacity = wholeBlocks(config.capacity);
   const memory = wholeBlocks(config.optionBlockSize);
   if (mode === 'memory') await checkFreeMemory(memory);
+  else checkTotalMemory(memory);
   const store = new Store({
     arena: native.createArena({ capacity: memory, hugePages: true }),
     blockSize,

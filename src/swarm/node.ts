@@ -3,6 +3,7 @@ import type { Config } from '../config/schema.ts';
 import type { Native } from '../native/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { DirectoryStat } from './directory/directory.ts';
+import { leasesPerOrigin } from './directory/origins.ts';
 import { createDirectoryHost } from './directory-service/host.ts';
 import { createDirectoryLinks } from './directory-service/links.ts';
 import { createDirectoryServer, type DirectoryServer } from './directory-service/server.ts';
@@ -117,7 +118,8 @@ export class SwarmNode {
       zone: config.zone ?? member?.zone ?? '',
       role: role === 'mirror' ? 'mirror' : 'agent',
       slots: this.#pieces?.slots ?? 1,
-      leases: role === 'mirror' ? mirrorLeases : 0,
+      // All that an origin has, so that nodes ask the registry themselves only for what no mirror can get.
+      leases: role === 'mirror' ? leasesPerOrigin : 0,
     };
   }
 
@@ -207,9 +209,6 @@ export class SwarmNode {
     if (this.#security.kind === 'tls') this.#security.certificates.close();
   }
 }
-
-/** Leases that each shard may give to a mirror unasked: as many in all as the mirror has requests to a registry, and some to wait. */
-const mirrorLeases = 4;
 
 function nodeFacts(environment: SwarmNodeOptions['environment']) {
   const interfaces = Object.values(os.networkInterfaces()).flatMap((addresses) => addresses ?? []);

@@ -12,7 +12,7 @@ interface Origin {
  * enough that each piece comes soon and can be passed on. With four leases for each of 64 nodes, nothing was complete
  * for the first third of a pull (docs/swarm.md).
  */
-const leasesPerOrigin = 32;
+export const leasesPerOrigin = 32;
 
 /** What this shard has out at each origin (`<registry>/<repository>`), and what has to wait for it. */
 export class Origins {

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   checkFreeMemory,
+  checkTotalMemory,
   freeMemory,
   parseCgroups,
   parseLimit,
@@ -90,4 +91,9 @@ describe('the check at start', () => {
     await expect(checkFreeMemory(GiB, root)).rejects.toMatchObject({ kind: 'memory' });
     await checkFreeMemory(412 * MiB, root);
   });
+});
+
+it('a memory tier beyond the machine is refused in every mode', () => {
+  expect(() => checkTotalMemory(2 ** 50, 2 ** 34)).toThrow(/more than the machine's memory/);
+  expect(() => checkTotalMemory(2 ** 34, 2 ** 34)).not.toThrow();
 });
