@@ -61,7 +61,11 @@ export const chartCases: Readonly<Record<string, RenderOptions>> = {
   'with events': { set: ['events.enable=true'] },
   'no schedulers': { set: ['scheduler.replicas=0'] },
   'no RBAC': { set: ['rbac.create=false'] },
-  monitored: plus('serviceMonitor.enable=true', 'serviceMonitor.labels.release=prometheus'),
+  monitored: plus(
+    'serviceMonitor.enable=true',
+    'serviceMonitor.labels.release=prometheus',
+    'telemetry.traces.endpoint=http://collector:4318',
+  ),
   'nothing optional': plus('networkPolicy.enable=false,podDisruptionBudget.enable=false'),
   'policies that name who': {
     set: onPremises,

@@ -375,7 +375,10 @@ describe('metrics', () => {
   test('are on loopback, unless Prometheus is to come for them', async () => {
     expect(roleConfig(await render('as it is'), 'agent').telemetry).toMatchObject({ host: '127.0.0.1', port: 65003 });
     const rendered = await render('monitored');
-    expect(roleConfig(rendered, 'agent').telemetry.host).toBe('0.0.0.0');
+    expect(roleConfig(rendered, 'agent').telemetry).toMatchObject({
+      host: '0.0.0.0',
+      traces: { endpoint: 'http://collector:4318' },
+    });
     expect(roleConfig(rendered, 'scheduler').telemetry.host).toBe('10.0.0.1');
     const { metadata, spec } = named(ofKind(rendered, 'ServiceMonitor'), 'p2p') as Manifest & {
       spec: { selector: { matchLabels: Labels }; endpoints: { port: string; path: string }[] };

@@ -83,6 +83,10 @@ accelerate: {{ .Values.accelerate }}
 {{ include "shoal.config.process" . }}
   # Prometheus comes to the nodes' own addresses.
   host: {{ .Values.telemetry.host | default (ternary "0.0.0.0" "127.0.0.1" .Values.serviceMonitor.enable) | quote }}
+  {{- with .Values.telemetry.traces.endpoint }}
+  traces:
+    endpoint: {{ . }}
+  {{- end }}
 mirror:
   port: {{ int .Values.mirror.port }}
 {{ include "shoal.config.images" (list . dict) }}
