@@ -34,7 +34,15 @@ async function useEverySecret(node: TestNode): Promise<void> {
   }
 }
 
-test('no secret is in any line of the log, at the most talkative level', async () => {
+/** All that the telemetry port tells. */
+async function everythingShown({ telemetryUrl }: TestNode['agent']): Promise<string> {
+  const get = async (page: string) => (await fetch(`${telemetryUrl}${page}`)).text();
+  const pulls: readonly { readonly id: string }[] = JSON.parse(await get('/api/pulls'));
+  const pages = ['/metrics', '/readyz', '/api/status', '/api/pulls', ...pulls.map(({ id }) => `/api/pulls/${id}`)];
+  return (await Promise.all(pages.map(get))).join('\n');
+}
+
+test('no secret is in any line of the log, at the most talkative level, nor in what the telemetry port shows', async () => {
   const [right = ''] = passwords;
   const rights = { platforms: ['pull'] };
   const tokens = await startTokenServer(scope, {
@@ -46,6 +54,7 @@ test('no secret is in any line of the log, at the most talkative level', async (
     // The failures are told, too: the registry away, the engine gone.
     node.origin.rule = () => ({ kind: 'status', status: 503 });
     await useEverySecret(node);
+    const shown = await everythingShown(node.agent);
     process.kill(await node.agent.enginePid(), 'SIGKILL');
     await useEverySecret(node);
     await node.agent.stop();
@@ -53,9 +62,10 @@ test('no secret is in any line of the log, at the most talkative level', async (
     const log = node.agent.process.output;
     expect(log.split('\n').length).toBeGreaterThan(10);
     expect(log).toContain('platforms');
+    expect(shown).toContain('platforms');
     const loopback = (await readFile(path.join(node.agent.stateDir, 'loopback-secret'), 'utf8')).trim();
     const secrets = [...passwords, identityToken, 's3cret-registry-token'].flatMap(formsOf);
     // Tokens that the token server made are JSON web tokens.
-    for (const secret of [...secrets, loopback, 'eyJ']) expect(log).not.toContain(secret);
+    for (const secret of [...secrets, loopback, 'eyJ']) expect(`${log}${shown}`).not.toContain(secret);
   }
 });
