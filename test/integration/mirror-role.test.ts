@@ -94,7 +94,9 @@ describe('with downloadPattern: source', () => {
     const pulled = await pull(agent);
     expect(pulled).toMatchObject({ mirrorBytes: pulled.imageBytes, originBytes: 0, peerBytes: 0 });
     const { size } = await imageContent(registryUrl, 'layered');
-    expect(origin.contentBytes).toBe(size);
+    // A reader's piece that is slow is asked of the other mirror, too, which then fetches it as well.
+    expect(origin.contentBytes).toBeGreaterThanOrEqual(size);
+    expect(origin.contentBytes).toBeLessThan(size * 1.5);
 
     await agent.shoal('cache', 'clear');
     one?.process.kill('SIGKILL');
