@@ -50,6 +50,9 @@ const isSlow = (node: number): boolean => flags['slow-node'] && node === nodeCou
 const zoneOf = (node: number): string => `zone${node % zones}`;
 const images = { image: opaque(Number(flags.image) * MiB, Number(flags.layers)), warm: opaque(64 * MiB) };
 
+/** A pull may take minutes at a low rate: no deadline. */
+const patience = { signal: new AbortController().signal };
+
 type Bench = Cluster<keyof typeof images>;
 
 async function startBench(scope: Scope): Promise<Bench> {
@@ -89,7 +92,9 @@ interface Measured {
   readonly cpu: CpuReading;
   /** Peak memory of each node's processes, in bytes. */
   readonly memory: readonly number[];
-  /** TCP payload that went from each zone to the others, in bytes: pieces, and what the directory says. */
+  /** TCP payload that went between nodes, in bytes: pieces, those given up half-way too, and what the directory says. */
+  readonly betweenNodes: number;
+  /** The part of it that went from one zone to another. */
   readonly crossZone: number;
 }
 
@@ -101,13 +106,19 @@ async function measureShoal(bench: Bench): Promise<Measured> {
   const agents = (await Promise.all(nodes.map(agentPids))).flat();
   const sentBefore = await network.sent();
   const readCpu = await countCpu({ agents, runtimes: nodes.map(({ runtimePid }) => runtimePid), bench: [process.pid] });
-  const times = await pullEverywhere((node) => bench.nodes[node]?.agent.cri.pullImage(bench.image('image')) ?? fail());
+  const times = await pullEverywhere(
+    (node) => bench.nodes[node]?.agent.cri.pullImage(bench.image('image'), patience) ?? fail(),
+  );
   const cpu = await readCpu();
   const sent = await network.sent();
   let crossZone = 0;
+  let betweenNodes = 0;
   for (const [from, { host }] of nodes.entries()) {
     for (const [to, { host: other }] of nodes.entries()) {
-      if (zoneOf(from) !== zoneOf(to)) crossZone += sent(host, other) - sentBefore(host, other);
+      if (from === to) continue;
+      const bytes = sent(host, other) - sentBefore(host, other);
+      betweenNodes += bytes;
+      if (zoneOf(from) !== zoneOf(to)) crossZone += bytes;
     }
   }
   const memory = await Promise.all(
@@ -116,7 +127,7 @@ async function measureShoal(bench: Bench): Promise<Measured> {
       return peaks.reduce((sum, peak) => sum + peak, 0);
     }),
   );
-  return { times, originBytes: origin.contentBytes, cpu, memory, crossZone };
+  return { times, originBytes: origin.contentBytes, cpu, memory, betweenNodes, crossZone };
 }
 
 /** The same pulls, the runtimes asking the registry themselves. */
@@ -127,23 +138,24 @@ async function measureDirect(scope: Scope, bench: Bench): Promise<readonly numbe
   return await pullEverywhere((node) => runtimes[node]?.cri.pullImage(bench.image('image'), patience) ?? fail());
 }
 
-/** A pull without Shoal may take minutes: no deadline. */
-const patience = { signal: new AbortController().signal };
-
 function fail(): never {
   throw new Error('there is no such node');
 }
 
-async function tellNodes(bench: Bench, { times }: Measured, bound: number): Promise<void> {
+async function tellNodes(bench: Bench, { times, betweenNodes }: Measured, bound: number): Promise<void> {
+  let pieces = 0;
   for (const [index, node] of bench.nodes.entries()) {
     const { bytes } = await node.agent.nthPull(2);
     const mib = (count = 0): string => (count / MiB).toFixed(1).padStart(6);
     const time = times[index] ?? Number.NaN;
+    pieces += bytes?.peer ?? 0;
     const notes = [zones > 1 ? zoneOf(index) : '', isSlow(index) ? 'slow' : ''].filter(Boolean).join(', ');
     console.log(
       `${node.host.name}: ${time.toFixed(2)} s (${(time / bound).toFixed(2)}x)  MiB from the registry ${mib(bytes?.origin)}, from peers ${mib(bytes?.peer)}  ${notes}`,
     );
   }
+  const mib = (count: number): string => (count / MiB).toFixed(1);
+  console.log(`between nodes ${mib(betweenNodes)} MiB of payload for ${mib(pieces)} MiB of pieces`);
 }
 
 await main('bench-swarm', async (scope) => {
