@@ -38,11 +38,15 @@ lint: setup ## Types, style and the rooms' rule
 	biome check --error-on-warnings .
 
 .PHONY: test
-test: build ## Every test: unit, integration, end to end
+test: package ## Every test: unit, integration, end to end
 	vitest run
 
+.PHONY: package
+package: build ## shoal-<version>-linux-<arch>.tar.gz: all that a node needs, in build/package
+	node scripts/package/main.ts
+
 .PHONY: e2e
-e2e: build ## The end-to-end tests; CONTAINERD=<binary> picks another containerd
+e2e: package ## The end-to-end tests; CONTAINERD=<binary> picks another containerd
 	SHOAL_CONTAINERD=$(CONTAINERD) vitest run --project e2e
 
 .PHONY: screenshots
@@ -80,6 +84,10 @@ bench-directory: ## What a shard's streams cost it, plain and with TLS
 .PHONY: bench-swarm
 bench-swarm: build ## Eight nodes that pull at once; ARGS="--zones 2", see bench/swarm.ts
 	node bench/swarm.ts $(ARGS)
+
+.PHONY: bench-install
+bench-install: package ## Install and upgrade on a Debian 12 of its own with systemd, containerd and a kubelet's calls
+	node bench/install.ts
 
 .PHONY: simulate
 simulate: setup ## The swarm's directory with up to 10,000 nodes in a modelled network

@@ -9,7 +9,7 @@ import { activatedSocket, childEnvironment, ServiceNotifier } from './systemd.ts
 import { Telemetry } from './telemetry.ts';
 
 /** Milliseconds that calls in flight may take to end after SIGTERM: below systemd's own bound of 90 s. */
-const drainBound = 60_000;
+export const drainBound = 60_000;
 /** Milliseconds that the engine may take to end after SIGTERM. */
 const engineStopBound = 10_000;
 
@@ -70,7 +70,8 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   await telemetry.close();
 }
 
-function fired(signal: AbortSignal): Promise<void> {
+/** Resolves when the signal fires. */
+export function fired(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });

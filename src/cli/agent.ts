@@ -1,3 +1,4 @@
+import { runBridge } from '../agent/bridge.ts';
 import { runSupervisor } from '../agent/supervisor.ts';
 import { serializeConfig } from '../config/handover.ts';
 import { createLogger } from '../telemetry/log.ts';
@@ -7,6 +8,7 @@ export interface AgentOptions extends ConfigOptions {
   readonly listen?: string;
   readonly runtimeEndpoint?: string;
   readonly logLevel?: string;
+  readonly bridge?: true;
 }
 
 /** The descriptor through which the engine gets its configuration, see `EngineCommand.handover`. */
@@ -18,19 +20,23 @@ export async function agent(options: AgentOptions): Promise<void> {
   const stop = new AbortController();
   // Once: a second Ctrl-C ends the process without waiting for calls in flight.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
-  await runSupervisor({
-    listen: config.listen,
+  const common = {
     runtimeEndpoint: config.runtimeEndpoint,
     runDir: config.runDir,
+    environment: process.env,
+    log: createLogger({ name: options.bridge ? 'shoal-bridge' : 'shoal-agent', level: config.log.level }),
+    stop: stop.signal,
+  };
+  if (options.bridge) return runBridge(common);
+  await runSupervisor({
+    ...common,
+    listen: config.listen,
     telemetry: config.telemetry,
     engine: {
       command: process.execPath,
       args: [...process.execArgv, process.argv[1] ?? '', 'engine', '--config-fd', String(handoverFd)],
       handover: serializeConfig(config),
     },
-    environment: process.env,
-    log: createLogger({ name: 'shoal-agent', level: config.log.level }),
-    stop: stop.signal,
   });
 }
 

@@ -40,6 +40,7 @@ function addAgent(program: Command): void {
     .option('--listen <path>', 'short for --set listen=<path>')
     .option('--runtime-endpoint <url>', 'short for --set runtimeEndpoint=<url>')
     .option('--log-level <level>', 'short for --set log.level=<level>')
+    .option('--bridge', "stand in on the service manager's socket while the agent is replaced; bootstrap.sh starts it")
     .action(async (options) => (await import('./agent.ts')).agent(options));
   withConfigOptions(program.command('mirror'))
     .description('keep a cache for the cluster that fetches from registries for other nodes (plus mode)')
@@ -147,6 +148,12 @@ function addRuntime(program: Command): void {
     .option('--registry <host>', 'crio, podman: a registry to accelerate; repeat for more', collect)
     .addOption(outputOption())
     .action(async (options) => (await import('./runtime.ts')).configure(options));
+  withConfigOptions(runtime.command('probe'))
+    .description('ask an image service socket for ImageFsInfo, as the kubelet does at its start')
+    .option('--socket <path>', 'which socket (default: listen)')
+    .option('--timeout <seconds>', 'how long to try', '10')
+    .addOption(outputOption())
+    .action(async (options) => (await import('./runtime-probe.ts')).probe(options));
 }
 
 function addCerts(program: Command): void {

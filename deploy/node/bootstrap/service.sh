@@ -1,0 +1,123 @@
+# shellcheck shell=sh disable=SC2154
+# The agent as a service. Without systemd the units are not written and the node's own init has to start the agent.
+
+unit_folder=/etc/systemd/system
+
+# write_units <package folder>: the units, and in a drop-in what this node's configuration wants of them.
+write_units() {
+  make_folder $unit_folder/shoal.service.d
+  for unit in $units; do replace "$root$unit_folder/$unit" "$1/systemd/$unit"; done
+  listen=$(setting listen) state_dir=$(setting stateDir) run_dir=$(setting runDir)
+  memory=$(setting optionBlockSize)
+  {
+    say '# Written by bootstrap.sh from /etc/shoal/config.yaml.'
+    say '[Service]'
+    ! is_default runtimeEndpoint || say "Environment=SHOAL_RUNTIME_ENDPOINT=$(runtime_endpoint)"
+    # The memory tier, and 2 GiB for what is on its way and for the program.
+    say "MemoryMax=$((memory + 2147483648))"
+    [ "$state_dir" = /var/lib/shoal ] || say "ReadWritePaths=-$state_dir"
+    [ "$run_dir" = /run/shoal ] || say "ReadWritePaths=-$run_dir"
+    # Up to 245 systemd loses the words of a process that has ended by the time it looks: READY=1, WATCHDOG=1.
+    [ "$(systemd_version)" -ge 246 ] || printf 'Type=simple\nWatchdogSec=0\n'
+  } >"$scratch/node.conf"
+  replace "$root$unit_folder/shoal.service.d/node.conf" "$scratch/node.conf"
+  if [ "$listen" != /run/shoal/shoal.sock ]; then
+    make_folder $unit_folder/shoal.socket.d
+    printf '[Socket]\nListenStream=\nListenStream=%s\n' "$listen" >"$scratch/socket.conf"
+    replace "$root$unit_folder/shoal.socket.d/node.conf" "$scratch/socket.conf"
+  else
+    rm -f "$root$unit_folder/shoal.socket.d/node.conf"
+  fi
+  remember listen "$listen"
+  remember folders-of-agent "$state_dir $run_dir"
+}
+
+systemd_version() {
+  with_systemd || { say 999 && return 0; }
+  systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p'
+}
+
+# Starts the agent for the first time.
+start_service() {
+  if with_systemd; then
+    systemctl daemon-reload
+    systemctl --quiet enable shoal.socket shoal.service
+    systemctl start shoal.socket
+    systemctl start shoal.service
+  elif live; then
+    say "to do: this node does not run systemd. Have its init run $home/current/bin/shoal agent before the kubelet, then run this again"
+  else
+    enable_below_root
+  fi
+}
+
+# As `systemctl enable` does, in a system that does not run.
+enable_below_root() {
+  make_folder $unit_folder/sockets.target.wants
+  make_folder $unit_folder/multi-user.target.wants
+  ln -sf $unit_folder/shoal.socket "$root$unit_folder/sockets.target.wants/shoal.socket"
+  ln -sf $unit_folder/shoal.service "$root$unit_folder/multi-user.target.wants/shoal.service"
+}
+
+# replace_service <package folder>: puts the agent that `current` means in the place of the one that runs. Meanwhile a bridge of
+# <package folder> answers on the same socket: no call is refused, none waits, and pulls in flight may end.
+replace_service() {
+  if with_systemd; then
+    systemctl daemon-reload
+    systemctl start shoal.socket
+    mkdir -p /run/systemd/system
+    sed -e "s|^ExecStart=.*|Sockets=shoal.socket\\nExecStart=$1/bin/shoal agent --bridge|" "$1/systemd/shoal.service" \
+      >/run/systemd/system/shoal-bridge.service
+    mkdir -p /run/systemd/system/shoal-bridge.service.d
+    cp $unit_folder/shoal.service.d/node.conf /run/systemd/system/shoal-bridge.service.d/
+    systemctl daemon-reload
+    code=0
+    { systemctl start shoal-bridge.service && systemctl restart shoal.service; } || code=1
+    systemctl stop shoal-bridge.service || code=1
+    rm -rf /run/systemd/system/shoal-bridge.service /run/systemd/system/shoal-bridge.service.d
+    systemctl daemon-reload
+    return "$code"
+  elif live; then
+    say "to do: restart the agent ($home/current/bin/shoal agent), which this node's own init runs"
+  fi
+}
+
+# probe <package folder>: a real ImageFsInfo over the socket, through the agent, from the runtime.
+probe() {
+  live || return 0
+  "$1/bin/shoal" runtime probe --socket "$(recall listen)" --timeout 60 >/dev/null
+}
+
+# engine_answers <package folder>: without an engine the agent passes calls on, but accelerates none.
+engine_answers() {
+  with_systemd || return 0
+  for _ in $(seq 60); do
+    ! "$1/bin/shoal" pulls >/dev/null 2>&1 || return 0
+    sleep 0.5
+  done
+  warn 'the engine does not answer: journalctl --unit shoal says why'
+  return 1
+}
+
+stop_service() {
+  if with_systemd; then
+    # At once: a call must not start the agent again.
+    systemctl stop shoal.socket shoal.service shoal-bridge.service 2>/dev/null || true
+    systemctl --quiet disable shoal.socket shoal.service 2>/dev/null || true
+    systemctl reset-failed shoal.service 2>/dev/null || true
+  fi
+}
+
+remove_units() {
+  for link in sockets.target.wants/shoal.socket multi-user.target.wants/shoal.service; do
+    rm -f "$root$unit_folder/$link"
+  done
+  for unit in $units; do
+    rm -f "$root$unit_folder/$unit" "$root$unit_folder/$unit.d/node.conf"
+    # An administrator may have put a drop-in of his own there.
+    [ ! -d "$root$unit_folder/$unit.d" ] || rmdir "$root$unit_folder/$unit.d" 2>/dev/null || true
+  done
+  ! with_systemd || systemctl daemon-reload
+}
+
+service_running() { systemctl --quiet is-active shoal.socket shoal.service; }

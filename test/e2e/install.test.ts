@@ -1,0 +1,140 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { startImageRegistry } from '../harness/image-registry.ts';
+import { dataShares, imageOf } from '../harness/images.ts';
+import { underCalls } from '../harness/kubelet-calls.ts';
+import { Scope } from '../harness/scope.ts';
+import {
+  builtPackage,
+  otherPackage,
+  type SystemdNode,
+  startKubelet,
+  startSystemdNode,
+} from '../harness/systemd-node.ts';
+import { waitFor } from '../harness/wait.ts';
+
+// A Debian 12 with a real systemd and containerd, without Node, npm or a compiler.
+const minutes = 60_000;
+const app = imageOf(4 * 1024 * 1024, 3, dataShares);
+const socket = 'run/shoal/shoal.sock';
+
+let scope: Scope;
+let node: SystemdNode;
+let shipped: string;
+beforeEach(async () => {
+  scope = new Scope();
+  shipped = await builtPackage();
+  node = await startSystemdNode(scope);
+  await startKubelet(node);
+}, 10 * minutes);
+afterEach(() => scope.close());
+
+const bootstrap = (folder: string, ...args: string[]) => node.runAnyway('/bin/sh', `${folder}/bootstrap.sh`, ...args);
+
+/** Every path below where an installation writes: its kind, mode, owner and link, and each file's bytes. */
+async function trees(): Promise<string> {
+  const where = '/etc /opt /usr /var/lib/kubelet /var/lib/shoal /run/shoal /run/systemd/system';
+  const skip = '-path /etc/ld.so.cache -prune -o';
+  const names = `find ${where} -xdev ${skip} -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | sort`;
+  const bytes = `find /etc /opt /var/lib/kubelet -xdev -type f -exec sha256sum {} + | sort`;
+  return node.run('sh', '-c', `${names}; ${bytes}`);
+}
+
+const kubeletSays = async (words: string): Promise<boolean> =>
+  (await node.run('journalctl', '--unit=kubelet', '--output=cat', '--no-pager')).includes(words);
+
+async function install(folder = shipped): Promise<string> {
+  const { code, stdout, stderr } = await bootstrap(folder, 'install');
+  expect(`${stderr}${stdout}`).toContain('is installed');
+  expect(code).toBe(0);
+  return stdout;
+}
+
+test('comes, comes again without a change, pulls, and goes without a trace', { timeout: 5 * minutes }, async () => {
+  const registry = await startImageRegistry(scope, { app }, { prefix: node.network });
+  await waitFor(() => kubeletSays('started with unix:///run/containerd/containerd.sock'), { what: 'the kubelet' });
+  const before = await trees();
+
+  const plan = await bootstrap(shipped, 'install', '--dry-run');
+  expect(plan.stdout).toContain("would set the kubelet's image endpoint to unix:///run/shoal/shoal.sock");
+  expect(await trees()).toBe(before);
+
+  await install();
+  await waitFor(() => kubeletSays('started with unix:///run/shoal/shoal.sock'), { what: 'the kubelet behind Shoal' });
+  const status = await bootstrap('/opt/shoal/current', 'status');
+  expect(status.stdout).not.toContain('WRONG');
+  expect(status.code).toBe(0);
+  const cri = node.cri(socket);
+  await cri.pullImage(`${registry.host}/app:v1`);
+  expect(await cri.imageStatus(`${registry.host}/app:v1`)).toBeDefined();
+  const pullLine = async () =>
+    (await node.run('journalctl', '--unit=shoal', '--output=cat'))
+      .split('\n')
+      .find((line) => line.includes('"msg":"pull"'));
+  // Its bytes came through Shoal, and all of them from the registry.
+  expect(JSON.parse(await waitFor(pullLine, { what: "the pull's line" }))).toMatchObject({
+    result: 'ok',
+    bytes: { peer: 0, disk: 0, origin: expect.any(Number) },
+  });
+
+  const installed = await trees();
+  const again = await bootstrap(shipped, 'install');
+  expect(again.stdout).toBe('');
+  expect(await trees()).toBe(installed);
+
+  const gone = await bootstrap('/opt/shoal/current', 'uninstall');
+  expect(gone.stdout).toContain('Shoal is gone');
+  expect(await trees()).toBe(before);
+  expect((await bootstrap(shipped, 'status')).code).toBe(2);
+  await node.cri('run/containerd/containerd.sock').pullImage(`${registry.host}/app:v1`);
+});
+
+test('is upgraded under calls and pulls of which none fails; a broken version never takes over', {
+  timeout: 5 * minutes,
+}, async () => {
+  const registry = await startImageRegistry(scope, { app }, { prefix: node.network });
+  await install();
+  const cri = node.cri(socket);
+  const next = await otherPackage(node, shipped, '9.0.0');
+  const upgrade = await underCalls(cri, `${registry.host}/app:v1`, async () => {
+    const result = await bootstrap(next, 'upgrade');
+    expect(result.stdout).toContain('Shoal 9.0.0 is in place');
+  });
+  expect(upgrade.failures).toEqual([]);
+  expect(upgrade.pulls).toBeGreaterThan(0);
+  expect(await node.run('/opt/shoal/current/bin/shoal', 'version')).toContain('9.0.0');
+
+  const before = await trees();
+  const broken = await otherPackage(node, shipped, '9.0.1', "if (process.argv[2] === 'agent') process.exit(1);");
+  const attempt = await underCalls(cri, `${registry.host}/app:v1`, async () => {
+    const result = await bootstrap(broken, 'upgrade');
+    expect(result.stderr).toContain('version 9.0.1 failed: back to 9.0.0');
+    expect(result.code).toBe(1);
+  });
+  expect(attempt.failures).toEqual([]);
+  expect(await trees()).toBe(before);
+  expect((await bootstrap('/opt/shoal/current', 'status')).stdout).not.toContain('WRONG');
+});
+
+test.each(['agent', 'engine'])(
+  'a first installation whose %s fails is taken back; the kubelet never hears of it',
+  { timeout: 5 * minutes },
+  async (part) => {
+    await waitFor(() => kubeletSays('started with unix:///run/containerd/containerd.sock'), { what: 'the kubelet' });
+    const before = await trees();
+    const broken = await otherPackage(node, shipped, '9.0.2', `if (process.argv[2] === '${part}') process.exit(1);`);
+    const failed = await bootstrap(broken, 'install');
+    expect(failed.stderr).toContain('everything is put back');
+    expect(failed.code).toBe(1);
+    expect(await trees()).toBe(before);
+    expect(await kubeletSays('shoal.sock')).toBe(false);
+
+    await writeFile(path.join(node.root, 'var/tmp/config.yaml'), 'mirror: { prt: 1 }\n');
+    const wrong = await bootstrap(shipped, 'install', '--files', '/var/tmp');
+    expect(wrong.stderr).toContain('did you mean port?');
+    expect(wrong.code).toBe(78);
+    expect(await trees()).toBe(before);
+    expect(await readFile(path.join(node.root, 'var/lib/kubelet/config.yaml'), 'utf8')).not.toContain('shoal');
+  },
+);

@@ -1,0 +1,28 @@
+#!/bin/sh
+# In mount, process, network, host name and IPC namespaces of its own: makes $1 (a folder that exists) the root of a machine with
+# the tree of $2 below it, and the repository $3 at /src, and starts its systemd. Everything goes with the namespaces.
+set -eu
+top=$1 tree=$2 source=$3
+mount --make-rprivate /
+mount -t tmpfs none "$top"
+mkdir "$top/upper" "$top/work" "$top/root"
+mount -t overlay none -o "lowerdir=$tree,upperdir=$top/upper,workdir=$top/work" "$top/root"
+cd "$top/root"
+mount -t proc proc proc
+mount -t sysfs -o ro sysfs sys
+mount -t cgroup2 none sys/fs/cgroup
+mount -t tmpfs none dev
+for device in null zero full random urandom tty; do
+  touch "dev/$device"
+  mount --bind "/dev/$device" "dev/$device"
+done
+mkdir -p dev/pts dev/shm src
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+mount -t tmpfs none run
+mount -t tmpfs none var/lib/containerd
+mount --rbind -o ro "$source" src
+hostname shoal-node
+ip link set lo up
+exec env -i container=shoal-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+  chroot . /lib/systemd/systemd --log-target=console --show-status=no --unit=multi-user.target
