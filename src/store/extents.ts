@@ -31,8 +31,11 @@ export interface ExtentsOptions extends S3FifoOptions {
   readonly now: () => number;
 }
 
-/** The share of the disk that is freed when it is full. */
-const reclaimShare = 1 / 128;
+/**
+ * The share of the disk that is freed when it is full. Every write waits while the drop records go out: with 1/128 putting took
+ * a third longer (docs/store.md).
+ */
+const reclaimShare = 1 / 32;
 
 /** Which pieces are where on the disk. Every change is told to the index; nothing here touches a file. */
 export class Extents {
