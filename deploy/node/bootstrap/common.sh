@@ -41,7 +41,8 @@ forget() { rm -f "$root$state/$1"; }
 make_folder() {
   [ -d "$root$1" ] && return 0
   make_folder "$(dirname "$1")"
-  mkdir -m "${2:-755}" "$root$1"
+  # Remembering a folder above may have made it.
+  [ -d "$root$1" ] || mkdir -m "${2:-755}" "$root$1"
   case $1 in "$home" | "$state") return 0 ;; esac
   mkdir -p "$root$state"
   printf '%s\n' "$1" >>"$root$state/folders"

@@ -46,6 +46,7 @@ apply_runtime() {
   remember runtime "$runtime"
   # The loopback secret is made there.
   make_folder "$(dirname "$(setting stateDir)")"
+  [ "$runtime" != crio ] || make_folder /etc/containers/registries.conf.d
   configure_runtime | grep -v '^nothing to change$' || true
   [ "$runtime" != crio ] || ! with_systemd || systemctl reload crio.service || return 1
   # The pipe's code is grep's: ask again whether all is as it should be.
