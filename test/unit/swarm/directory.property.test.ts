@@ -187,8 +187,8 @@ describe('whatever agents say, in whatever order', () => {
         for (const each of steps) observer.apply(each);
         const { shard } = observer;
         // Distrust and the grace after a purge are over; grants of those who fell silent have lapsed.
-        shard.advance(600_000);
-        shard.directory.membershipChanged(shards);
+        observer.apply({ kind: 'advance', milliseconds: 600_000 });
+        observer.apply({ kind: 'membership', shards });
         for (let ordinal = 0; ordinal < agents; ordinal += 1) observer.apply({ kind: 'join', agent: ordinal });
         for (let ordinal = 0; ordinal < agents; ordinal += 1) {
           for (let index = 0; index < pieces; index += 1) shard.want(`n${ordinal}`, index);
