@@ -21,7 +21,7 @@ function control(): ServiceDefinition {
  */
 export function callControl(
   runDir: string,
-  method: 'Cache' | 'Observe' | 'Explain',
+  method: 'Cache' | 'Observe' | 'Explain' | 'Preheat',
   request: object,
   boundMs: number,
 ): Promise<unknown> {

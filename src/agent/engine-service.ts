@@ -17,6 +17,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { runCacheMethod } from './cache-control.ts';
 import { engineSocketPath } from './engine-socket.ts';
 import type { Observation } from './observation.ts';
+import type { Preheating } from './preheating.ts';
 
 /** The messages of proto/engine.proto as the loader gives them (camel case, defaults filled in). */
 interface OpenSession {
@@ -65,6 +66,7 @@ export interface EngineServiceOptions {
   readonly engine: PullEngine;
   readonly store: StoreAdmin;
   readonly observation: Pick<Observation, 'answer'>;
+  readonly preheating: Pick<Preheating, 'everywhere'>;
   /** Where the socket is made, open to this user alone. */
   readonly runDir: string;
   readonly log: Logger;
@@ -78,7 +80,7 @@ export class EngineService {
   readonly #server = new Server();
   readonly #socket: string;
 
-  constructor({ engine, store, observation, runDir, log }: EngineServiceOptions) {
+  constructor({ engine, store, observation, preheating, runDir, log }: EngineServiceOptions) {
     this.#socket = engineSocketPath(runDir);
     const proto = path.join(packageRoot, 'proto/engine.proto');
     const definitions = loadSync(proto, { defaults: true, oneofs: true, longs: Number });
@@ -88,6 +90,9 @@ export class EngineService {
     this.#server.addService(definitions['shoal.engine.v1.Control'] as ServiceDefinition, {
       cache: answering(({ method }: { readonly method: string }) => runCacheMethod(store, method)),
       explain: answering((question: OpenSession) => engine.explain(requestOf(question))),
+      preheat: answering(({ image, nodes }: { readonly image: string; readonly nodes: number }) =>
+        preheating.everywhere(image, nodes),
+      ),
       observe: answering(({ about, name }: { readonly about: string; readonly name: string }) =>
         observation.answer(about, name),
       ),

@@ -17,6 +17,7 @@ import { OtlpExporter } from '../telemetry/otlp-exporter.ts';
 import { EngineService } from './engine-service.ts';
 import { Observation } from './observation.ts';
 import { startPolicy } from './policy.ts';
+import { Preheating } from './preheating.ts';
 import { spansOf } from './pull-spans.ts';
 import { configuredRegistryClient, ossAcceleration } from './registry.ts';
 import { joinSwarm } from './swarm.ts';
@@ -31,7 +32,8 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   const started = await startPolicy(config, () => acr.instances.hosts(), log);
   const oss = ossAcceleration(config, log);
   const client = configuredRegistryClient(config, log, oss);
-  const joined = await joinSwarm(config, store, log);
+  const preheating = new Preheating(acr.logins);
+  const joined = await joinSwarm(config, store, preheating.preheat, log);
   const traces = startTraces(config, { node: joined?.node.identity.id ?? hostname(), log });
   const history = new PullHistory({
     blockBytes: cache.blocksize * 1024,
@@ -51,6 +53,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     authorizationTTL: config.p2p.authorizationTTL,
     log,
   });
+  preheating.begin(engine, joined?.node);
   const mirror = createMirror({
     host: '127.0.0.1',
     port: config.mirror.port,
@@ -65,7 +68,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   });
   await mirror.listen();
   const observation = new Observation({ history, store, mirror, swarm: joined, acr: acr.instances, oss });
-  const service = new EngineService({ engine, store, observation, runDir: config.runDir, log });
+  const service = new EngineService({ engine, store, observation, preheating, runDir: config.runDir, log });
   await service.listen();
   log.info({ mirror: mirror.address, cache: summary(store.stat()) }, 'engine ready');
 

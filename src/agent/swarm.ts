@@ -6,6 +6,7 @@ import type { Membership } from '../swarm/membership/types.ts';
 import { MirrorDirectory } from '../swarm/mirror-directory.ts';
 import { SwarmNode } from '../swarm/node.ts';
 import { type Directories, type DirectoryListener, PeerSwarm } from '../swarm/peer-swarm.ts';
+import type { Preheat } from '../swarm/preheat/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 export interface JoinedSwarm {
@@ -18,12 +19,17 @@ export interface JoinedSwarm {
  * Makes this node one of the swarm, as the configuration says; undefined where there is none, and where this node can't take
  * part: it is then on its own, and the log says why.
  */
-export async function joinSwarm(config: Config, store: PieceStore, log: Logger): Promise<JoinedSwarm | undefined> {
+export async function joinSwarm(
+  config: Config,
+  store: PieceStore,
+  preheat: Preheat,
+  log: Logger,
+): Promise<JoinedSwarm | undefined> {
   let node: SwarmNode | undefined;
   try {
     node = await SwarmNode.create({ config: config.p2p, role: 'agent', native, environment: process.env, log });
     if (node === undefined) return undefined;
-    return await join(node, config, store);
+    return await join(node, config, store, preheat);
   } catch (error) {
     await node?.close();
     log.error(
@@ -34,9 +40,9 @@ export async function joinSwarm(config: Config, store: PieceStore, log: Logger):
   }
 }
 
-async function join(node: SwarmNode, config: Config, store: PieceStore): Promise<JoinedSwarm> {
+async function join(node: SwarmNode, config: Config, store: PieceStore, preheat: Preheat): Promise<JoinedSwarm> {
   const mirrorsAlone = config.p2p.plusMode.downloadPattern === 'source';
-  if (!mirrorsAlone) await node.listen(store);
+  if (!mirrorsAlone) await node.listen(store, preheat);
   const swarm = new PeerSwarm({
     client: node.client,
     store,

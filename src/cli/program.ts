@@ -18,6 +18,7 @@ export function createProgram(): Command {
   addAgent(program);
   addPull(program);
   addViews(program);
+  addPreheat(program);
   addExplain(program);
   addConfig(program);
   addRuntime(program);
@@ -104,6 +105,15 @@ function addShellHelp(program: Command): void {
       const { packageVersion } = await import('../paths.ts');
       process.stdout.write(manPage(program, packageVersion()));
     });
+}
+
+function addPreheat(program: Command): void {
+  withConfigOptions(program.command('preheat'))
+    .description('bring an image into the caches of some nodes before pods ask for it')
+    .argument('<image>', 'as in a pod')
+    .option('--nodes <number>', 'how many nodes, spread over the zones', '3')
+    .addOption(outputOption())
+    .action(async (image, options) => (await import('./preheat.ts')).preheat(image, options));
 }
 
 function addExplain(program: Command): void {

@@ -6,6 +6,8 @@ import { absolutePath, duration, port, seconds } from './values.ts';
 const KiB = 1024;
 const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
+/** Bytes. The tables of a tier take some bytes for each block, and are made at the start. */
+const largestTier = 4096 * GiB;
 
 /** The kernel's limit for a socket's path: sun_path holds 108 bytes, the last one is NUL (unix(7)). */
 const socketPathLimit = 107;
@@ -44,10 +46,16 @@ const cache = z
       )
       .default(256)
       .describe('KiB. The unit of disk allocation and the granularity of requests to the origin.'),
-    capacity: z.int().min(0).optional().describe('Bytes of the disk tier. 4294967296 in disk mode, 0 in memory mode.'),
+    capacity: z
+      .int()
+      .min(0)
+      .max(largestTier)
+      .optional()
+      .describe('Bytes of the disk tier. 4294967296 in disk mode, 0 in memory mode.'),
     optionBlockSize: z
       .int()
       .min(16 * MiB)
+      .max(largestTier)
       .optional()
       .describe('Bytes of the memory tier. 67108864 in disk mode, 8589934592 in memory mode.'),
     memoryCacheCapacityGB: z

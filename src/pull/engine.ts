@@ -77,6 +77,8 @@ export interface AcceptedPull {
   /** From now on the mirror refuses this image to the runtime. `served`: its requests answered with content so far. */
   fallBack(): { readonly served: number; readonly cause: string };
   summary(): PullSummary;
+  /** Digests of config and layers, in the order of unpacking. Rejects with a `PullError` when the registry refused. */
+  blobs(): Promise<readonly string[]>;
   /** Ends prefetching and forgets the credentials. Without an outcome the pull counts as cancelled. */
   close(outcome?: PullOutcome): void;
 }
@@ -246,6 +248,7 @@ export class PullEngine implements MirrorBackend {
     this.#sessions.set(name, sessions.add(session));
     return {
       fallBack: () => session.fallBack(),
+      blobs: async () => [...(await session.image).sizes.keys()],
       summary: () => ({
         imageBytes: session.contents?.bytes ?? 0,
         bytes: { ...session.source.bytes },

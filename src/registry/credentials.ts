@@ -26,6 +26,22 @@ export function credentialsFromAuthConfig(auth: AuthConfig | undefined, registry
   return { kind: 'anonymous' };
 }
 
+/** Credentials as they would come with a pod's pull: the reverse of `credentialsFromAuthConfig`. */
+export function authConfigOf(credentials: Credentials): AuthConfig {
+  switch (credentials.kind) {
+    case 'anonymous':
+      return {};
+    case 'basic':
+      return { username: credentials.username, password: credentials.password };
+    case 'identity-token':
+      return { identityToken: credentials.token };
+    case 'registry-token':
+      return { registryToken: credentials.token };
+    case 'authorization':
+      throw new Error('an Authorization header is no login');
+  }
+}
+
 const salt = randomBytes(32);
 
 /**

@@ -10,12 +10,15 @@ import { createDirectoryServer, type DirectoryServer } from './directory-service
 import type { DirectoryHost, DirectoryLinks, DirectoryLinksState } from './directory-service/types.ts';
 import { type Identity, identityOf } from './identity.ts';
 import { createMembership } from './membership/config.ts';
-import type { MemberRole, Membership } from './membership/types.ts';
+import type { Member, MemberRole, Membership } from './membership/types.ts';
 import type { Hello } from './messages.ts';
 import type { Directories, DirectoryListener } from './peer-swarm.ts';
 import { createSwarmPort } from './port/port.ts';
 import { createProbe } from './port/probe.ts';
 import type { SwarmPort } from './port/types.ts';
+import { askToPreheat } from './preheat/client.ts';
+import { PreheatHandler } from './preheat/handler.ts';
+import type { Preheat, PreheatResult } from './preheat/types.ts';
 import { securityOf } from './security.ts';
 import { createPieceClient, type PieceClient, type PieceClientStat } from './transfer/client.ts';
 import type { TransferSecurity } from './transfer/listen-address.ts';
@@ -141,7 +144,7 @@ export class SwarmNode {
   }
 
   /** Serves the directory's shard, and pieces where there are any. Rejects when the port is not to be had. */
-  async listen(provider?: PieceProvider): Promise<void> {
+  async listen(provider?: PieceProvider, preheat?: Preheat): Promise<void> {
     const { config, log } = this.#options;
     const { host } = config;
     if (provider !== undefined) {
@@ -149,6 +152,7 @@ export class SwarmNode {
         provider,
         log,
         transferTimeout: config.transferTimeout,
+        ...(preheat && { preheat: new PreheatHandler(preheat, log) }),
         ...(config.ratelimit.upload > 0 && { rateLimit: config.ratelimit.upload }),
       });
     }
@@ -162,6 +166,12 @@ export class SwarmNode {
       log,
     });
     await this.#port.listen();
+  }
+
+  /** Has another node bring an image into its cache. Rejects with its own words, or with why it can't be asked. */
+  preheat(member: Member, image: string): Promise<PreheatResult> {
+    const connectTimeoutMs = this.#options.config.connectTimeout * 1000;
+    return askToPreheat(member, image, { security: this.#security, connectTimeoutMs });
   }
 
   /** Opens the links to the directory's shards. Call it after `listen`. */

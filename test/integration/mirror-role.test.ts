@@ -161,3 +161,32 @@ test('shoal pull writes an OCI image layout whose blobs are what their digests s
   const again = await pull(agent, '--layout', layout);
   expect(again.originBytes).toBe(0);
 });
+
+test('shoal preheat brings an image into the caches of other nodes, each byte from the registry once', async () => {
+  const agents = await addresses(3);
+  const plan: Plan = { mirrors: [], agents, pattern: 'p2p' };
+  const nodes = await Promise.all(agents.map((address) => startAgent(scope, { p2p: member(address, plan) })));
+  const [first] = nodes;
+  await vi.waitFor(
+    async () => {
+      const { stdout } = (await first?.shoal('peers', '--output', 'json')) ?? { stdout: '' };
+      expect(stdout.match(/"state": "reachable"/g)).toHaveLength(3);
+    },
+    { timeout: 30_000 },
+  );
+  const image = `${origin.host}/layered:v1`;
+  const { code, stdout } = (await first?.shoal('preheat', image, '--nodes', '3', '--output', 'json')) ?? {
+    code: -1,
+    stdout: '',
+  };
+  const results = JSON.parse(stdout) as { node: string; ok: boolean; bytes: number }[];
+  const { size } = await imageContent(registryUrl, 'layered');
+  expect({ code, nodes: results.map(({ node }) => node).sort() }).toEqual({ code: 0, nodes: agents.toSorted() });
+  for (const node of nodes)
+    expect((await node.shoal('cache', 'stat', '--output', 'json')).stdout).toContain('"pieces"');
+  expect(origin.contentBytes).toBeLessThan(size * 1.5);
+
+  const refused = await first?.shoal('preheat', `${origin.host}/nobody:v1`, '--nodes', '2');
+  expect(refused?.code).toBe(1);
+  expect(refused?.stdout.match(/failed: /g)).toHaveLength(2);
+});

@@ -4,13 +4,15 @@ import { pipeline } from 'node:stream/promises';
 import { EngineClient } from '../../agent/engine-client.ts';
 import { engineSocketPath } from '../../agent/engine-socket.ts';
 import { readLoopbackSecret } from '../../config/loopback.ts';
-import type { PullAuth, PullSession, PullSummary } from '../../cri/types.ts';
+import type { PullSession, PullSummary } from '../../cri/types.ts';
+import { optInLabel, optInValue } from '../../pull/policy.ts';
+import { authConfigOf } from '../../registry/credentials.ts';
 import { dockerConfigFile } from '../../registry/logins/docker-config-file.ts';
 import { createLogins } from '../../registry/logins/logins.ts';
 import { type Descriptor, parseManifest } from '../../registry/manifest.ts';
 import { nodePlatform, selectPlatform } from '../../registry/platform.ts';
 import { parseImageReference } from '../../registry/reference.ts';
-import type { Credentials, Manifest } from '../../registry/types.ts';
+import type { Manifest } from '../../registry/types.ts';
 import { type ConfigOptions, loadFromOptions } from '../config-options.ts';
 import { type OutputFormat, print } from '../output.ts';
 import { LayoutWriter } from './layout-writer.ts';
@@ -27,8 +29,6 @@ export interface PullOptions extends ConfigOptions {
 const blobsAtOnce = 3;
 /** Milliseconds that the engine may take for its account. */
 const summaryBound = 5_000;
-/** The label by which pods opt in (`accelerate: labelled`): who asks by this command has opted in. */
-const optIn = { 'k8s.aliyun.com/image-accelerate-mode': 'p2p' };
 
 /** `shoal pull`: an image through the running agent, into its cache, or into an OCI layout. */
 export async function pull(image: string, options: PullOptions): Promise<void> {
@@ -40,8 +40,11 @@ export async function pull(image: string, options: PullOptions): Promise<void> {
   const logins = createLogins(file === undefined ? [] : [dockerConfigFile(file)]);
   const session = new EngineClient(engineSocketPath(config.runDir)).open({
     image,
-    auth: authOf(await logins.credentialsFor(reference.registry, { repository: reference.repository })),
-    pod: { name: '', namespace: '', uid: '', labels: optIn, annotations: {} },
+    auth: {
+      ...noAuth,
+      ...authConfigOf(await logins.credentialsFor(reference.registry, { repository: reference.repository })),
+    },
+    pod: { name: '', namespace: '', uid: '', labels: { [optInLabel]: optInValue }, annotations: {} },
   });
   const reader = new MirrorReader({ port: config.mirror.port, secret, repository: reference });
   const layout = options.layout === undefined ? undefined : new LayoutWriter(options.layout);
@@ -135,21 +138,7 @@ async function pullBlob({ digest, size }: Descriptor, { reader, layout, progress
   progress.done(digest);
 }
 
-function authOf(credentials: Credentials): PullAuth {
-  const none = { username: '', password: '', auth: '', serverAddress: '', identityToken: '', registryToken: '' };
-  switch (credentials.kind) {
-    case 'anonymous':
-      return none;
-    case 'basic':
-      return { ...none, username: credentials.username, password: credentials.password };
-    case 'identity-token':
-      return { ...none, identityToken: credentials.token };
-    case 'registry-token':
-      return { ...none, registryToken: credentials.token };
-    case 'authorization':
-      throw new Error('an Authorization header is no login');
-  }
-}
+const noAuth = { username: '', password: '', auth: '', serverAddress: '', identityToken: '', registryToken: '' };
 
 const sources = [
   ['peers', 'peerBytes'],

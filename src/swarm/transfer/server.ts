@@ -1,6 +1,8 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '../../telemetry/log.ts';
+import type { PreheatHandler } from '../preheat/handler.ts';
+import { preheatPath } from '../preheat/types.ts';
 import { ConnectionCount } from './connection-count.ts';
 import { type AnswerCounts, PieceHandler, refuse } from './piece-handler.ts';
 import { slowestRate } from './protocol.ts';
@@ -24,6 +26,8 @@ export interface PieceServerOptions {
   readonly requestTimeout?: number;
   /** Bytes per second that a requester has to take. */
   readonly slowestRate?: number;
+  /** Answers requests to bring an image here; without it there is no such path. */
+  readonly preheat?: Pick<PreheatHandler, 'handle'>;
 }
 
 export interface PieceServerStat extends AnswerCounts {
@@ -91,7 +95,10 @@ class PieceHttpServer implements PieceServer {
     this.#server = createHttp(options.requestTimeout ?? defaultRequestTimeout);
     this.#server.timeout = idleFactor * transferTimeout * 1000;
     this.#server.maxRequestsPerSocket = requestsPerConnection;
-    this.#server.on('request', (request, response) => void this.#handler.handle(request, response));
+    this.#server.on('request', (request, response) => {
+      const handler = request.url === preheatPath && options.preheat ? options.preheat : this.#handler;
+      void handler.handle(request, response);
+    });
     for (const event of ['checkContinue', 'checkExpectation'] as const) {
       this.#server.on(event, (_request, response: ServerResponse) => refuse(response, 417));
     }
