@@ -31,9 +31,13 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   const acr = await startAcr(config, log, { environment: process.env });
   const started = await startPolicy(config, () => acr.instances.hosts(), log);
   const oss = ossAcceleration(config, log);
-  const client = configuredRegistryClient(config, log, oss);
   const preheating = new Preheating(acr.logins);
   const joined = await joinSwarm(config, store, preheating.preheat, log);
+  const tunnels = config.p2p.plusMode.registryAccess === 'mirror' ? joined?.node : undefined;
+  const client = configuredRegistryClient(config, log, {
+    detour: oss,
+    ...(tunnels && { tunnelFor: (url) => tunnels.routeTo(url.host) }),
+  });
   const traces = startTraces(config, { node: joined?.node.identity.id ?? hostname(), log });
   const history = new PullHistory({
     blockBytes: cache.blocksize * 1024,

@@ -9,6 +9,7 @@ import type { PieceStore } from '../store/types.ts';
 import { LeaseWorker } from '../swarm/lease-worker.ts';
 import type { AgentMessage } from '../swarm/messages.ts';
 import { SwarmNode } from '../swarm/node.ts';
+import { TunnelHandler } from '../swarm/tunnel/handler.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { configuredRegistryClient, ossAcceleration } from './registry.ts';
 import { serveTelemetry } from './role-telemetry.ts';
@@ -24,7 +25,7 @@ export async function runMirror(config: Config, log: Logger): Promise<void> {
   const store = await openStore(config, log);
   const acr = await startAcr(config, log, { environment: process.env });
   const oss = ossAcceleration(config, log);
-  const client = configuredRegistryClient(config, log, oss);
+  const client = configuredRegistryClient(config, log, { detour: oss });
   const node = mustJoin(
     await SwarmNode.create({ config: config.p2p, role: 'mirror', native, environment: process.env, log }),
   );
@@ -40,7 +41,13 @@ export async function runMirror(config: Config, log: Logger): Promise<void> {
     log,
     now: Date.now,
   });
-  await node.listen(cache);
+  const tunnel = new TunnelHandler({
+    hosts: new Set(Object.keys(config.registries.hosts)),
+    connectTimeoutMs: config.p2p.connectTimeout * 1000,
+    idleMs: 2 * config.p2p.transferTimeout * 1000,
+    log,
+  });
+  await node.listen(cache, { tunnel });
   const worker = new LeaseWorker({ fetch: (...request) => cache.fetch(...request), say: (message) => say(message) });
   if (config.p2p.plusMode.downloadPattern === 'p2p') say = attend(node, store, worker);
   const telemetry = await serveTelemetry(config, { store, swarm: { node }, acr: acr.instances, oss }, log);
@@ -50,6 +57,7 @@ export async function runMirror(config: Config, log: Logger): Promise<void> {
   log.info('mirror stops');
   await telemetry.close();
   worker.close();
+  tunnel.close();
   await node.close();
   await client.close();
   await acr.close();

@@ -1,13 +1,18 @@
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/schema.ts';
 import { createRegistryClient } from '../registry/client.ts';
+import type { TunnelRule } from '../registry/dispatcher.ts';
 import { OssAcceleration } from '../registry/oss-acceleration.ts';
 import type { Detour } from '../registry/redirect.ts';
 import type { RegistryClient } from '../registry/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 /** The client of all registries, as the configuration says. */
-export function configuredRegistryClient(config: Config, log: Logger, detour: Detour | undefined): RegistryClient {
+export function configuredRegistryClient(
+  config: Config,
+  log: Logger,
+  { detour, tunnelFor }: { readonly detour: Detour | undefined; readonly tunnelFor?: TunnelRule | undefined },
+): RegistryClient {
   return createRegistryClient(
     {
       hosts: config.registries.hosts,
@@ -16,6 +21,7 @@ export function configuredRegistryClient(config: Config, log: Logger, detour: De
       parallels: config.p2p.proxyFsParallels,
       environment: process.env,
       detour,
+      tunnelFor,
     },
     log,
   );

@@ -6,6 +6,7 @@ import type { Membership } from '../swarm/membership/types.ts';
 import { MirrorDirectory } from '../swarm/mirror-directory.ts';
 import { SwarmNode } from '../swarm/node.ts';
 import { type Directories, type DirectoryListener, PeerSwarm } from '../swarm/peer-swarm.ts';
+import { PreheatHandler } from '../swarm/preheat/handler.ts';
 import type { Preheat } from '../swarm/preheat/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 
@@ -29,7 +30,7 @@ export async function joinSwarm(
   try {
     node = await SwarmNode.create({ config: config.p2p, role: 'agent', native, environment: process.env, log });
     if (node === undefined) return undefined;
-    return await join(node, config, store, preheat);
+    return await join(node, config, store, preheat, log);
   } catch (error) {
     await node?.close();
     log.error(
@@ -40,9 +41,15 @@ export async function joinSwarm(
   }
 }
 
-async function join(node: SwarmNode, config: Config, store: PieceStore, preheat: Preheat): Promise<JoinedSwarm> {
+async function join(
+  node: SwarmNode,
+  config: Config,
+  store: PieceStore,
+  preheat: Preheat,
+  log: Logger,
+): Promise<JoinedSwarm> {
   const mirrorsAlone = config.p2p.plusMode.downloadPattern === 'source';
-  if (!mirrorsAlone) await node.listen(store, preheat);
+  if (!mirrorsAlone) await node.listen(store, { preheat: new PreheatHandler(preheat, log) });
   const swarm = new PeerSwarm({
     client: node.client,
     store,

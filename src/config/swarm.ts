@@ -70,6 +70,12 @@ export const swarmKeys = {
         .enum(['p2p', 'source'])
         .default('p2p')
         .describe('p2p: pieces come from other nodes, too. source: from mirrors or the registry alone.'),
+      registryAccess: z
+        .enum(['direct', 'mirror'])
+        .default('direct')
+        .describe(
+          'How registries and their token servers are reached. direct: as the node itself reaches them. mirror: through a mirror, for nodes without a way out.',
+        ),
       cacheTTL: duration
         .prefault('24h')
         .describe('shoal mirror: how long a piece is kept, in seconds, or with a unit. 0: until its room is needed.'),

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { BodyCollector } from './answer.ts';
-import { Connections } from './dispatcher.ts';
+import { Connections, type TunnelRule } from './dispatcher.ts';
 import type { RegistryHosts } from './endpoint.ts';
 import { TransientError } from './failure.ts';
 import { Origin, type Question } from './origin.ts';
@@ -33,6 +33,8 @@ export interface RegistryClientOptions {
   readonly parallels: number;
   /** For HTTP_PROXY, HTTPS_PROXY and NO_PROXY. */
   readonly environment: Environment;
+  /** Tunnels through mirrors, for nodes without a way out. */
+  readonly tunnelFor?: TunnelRule | undefined;
   /** Another way to what the registry redirects to. */
   readonly detour?: Detour | undefined;
   readonly clock?: Clock;
@@ -71,6 +73,7 @@ class OriginClient implements RegistryClient {
     this.#connections = new Connections({
       hosts: options.hosts,
       proxyFor: createProxyRule(options.environment),
+      tunnelFor: options.tunnelFor,
       connectTimeoutMs: options.connectTimeout * 1000,
       transferTimeoutMs: options.transferTimeout * 1000,
       connections: options.parallels,

@@ -9,12 +9,31 @@ import { RegistryError } from './types.ts';
 export interface ConnectionOptions {
   readonly hosts: RegistryHosts;
   readonly proxyFor: ProxyRule;
+  /** A tunnel to the URL's host, looked up for every request; undefined: the host is reached directly, or by a proxy. */
+  readonly tunnelFor?: TunnelRule | undefined;
   /** Milliseconds for TCP and TLS. */
   readonly connectTimeoutMs: number;
   /** Milliseconds without a byte, before and within an answer. */
   readonly transferTimeoutMs: number;
   /** Connections to one origin (scheme, host and port) at most; further requests wait for one. */
   readonly connections: number;
+}
+
+/** A proxy that is asked with CONNECT, whatever the URL's scheme. */
+export interface Tunnel {
+  readonly url: string;
+  readonly tls?: Pick<tls.ConnectionOptions, 'secureContext' | 'checkServerIdentity'>;
+}
+
+export type TunnelRule = (url: URL) => Tunnel | undefined;
+
+/** Tunnels that are kept: one for each CA bundle and mirror. */
+const mostTunnels = 64;
+
+interface KeptTunnel {
+  readonly agent: ProxyAgent;
+  /** That it was made with: another one when certificates were renewed. */
+  readonly context: SecureContext | undefined;
 }
 
 interface ClosableDispatch extends Dispatch {
@@ -26,6 +45,8 @@ export class Connections {
   readonly #options: ConnectionOptions;
   /** One per CA bundle and proxy; each keeps a pool per origin and forgets the unused. */
   readonly #dispatchers = new Map<string, ClosableDispatch>();
+  /** The oldest first. */
+  readonly #tunnels = new Map<string, KeptTunnel>();
   readonly #bundles: ReadonlyMap<string, string>;
   readonly #roots: readonly string[];
 
@@ -48,9 +69,11 @@ export class Connections {
    * (private CAs sign them all), unless the configuration has an entry of their own.
    */
   dispatcherFor(url: URL, registry: string): Dispatch {
-    const { hosts, proxyFor } = this.#options;
+    const { hosts, proxyFor, tunnelFor } = this.#options;
     const caFile = (hosts[url.host] ?? hosts[registry])?.caFile;
     const proxy = proxyFor(url);
+    const tunnel = proxy === undefined ? tunnelFor?.(url) : undefined;
+    if (tunnel !== undefined) return this.#through(tunnel, caFile);
     const key = JSON.stringify([caFile, proxy]);
     let dispatcher = this.#dispatchers.get(key);
     if (dispatcher === undefined) {
@@ -62,7 +85,29 @@ export class Connections {
 
   /** Ends every connection; requests in flight fail. */
   async close(): Promise<void> {
-    await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
+    const tunnels = [...this.#tunnels.values()].map(({ agent }) => agent);
+    await Promise.all([...this.#dispatchers.values(), ...tunnels].map((dispatcher) => dispatcher.destroy()));
+  }
+
+  #through(tunnel: Tunnel, caFile: string | undefined): Dispatch {
+    const name = JSON.stringify([caFile, tunnel.url]);
+    const context = tunnel.tls?.secureContext;
+    const known = this.#tunnels.get(name);
+    if (known !== undefined && known.context === context) return known.agent;
+    const agent = this.#proxyAgent(this.#contextFor(caFile), tunnel, true);
+    this.#keepTunnel(name, { agent, context });
+    return agent;
+  }
+
+  /** What is under way over one that goes may end. */
+  #keepTunnel(name: string, tunnel: KeptTunnel): void {
+    const former = this.#tunnels.get(name);
+    this.#tunnels.delete(name);
+    this.#tunnels.set(name, tunnel);
+    const [[oldestName, oldest] = [undefined, undefined]] = this.#tunnels;
+    if (this.#tunnels.size > mostTunnels && oldestName !== undefined) this.#tunnels.delete(oldestName);
+    const gone = former ?? (this.#tunnels.has(oldestName ?? '') ? undefined : oldest);
+    void gone?.agent.close();
   }
 
   #contextFor(caFile: string | undefined): SecureContext {
@@ -75,18 +120,25 @@ export class Connections {
     return context;
   }
 
-  #create(caFile: string | undefined, proxy: string | undefined): ClosableDispatch {
-    const { connectTimeoutMs, transferTimeoutMs, connections } = this.#options;
-    const secureContext = this.#contextFor(caFile);
-    const common = {
+  get #bounds() {
+    const { transferTimeoutMs, connections } = this.#options;
+    return {
       connections,
       headersTimeout: transferTimeoutMs,
       bodyTimeout: transferTimeoutMs,
       // HTTP/2 costs a blob's bytes a third more CPU, and one connection for all would lose on a lossy path.
       allowH2: false,
     };
+  }
+
+  #create(caFile: string | undefined, proxy: string | undefined): ClosableDispatch {
+    const { connectTimeoutMs, transferTimeoutMs, connections } = this.#options;
+    const secureContext = this.#contextFor(caFile);
     if (proxy === undefined) {
-      const agent = new Agent({ ...common, connect: { timeout: connectTimeoutMs, secureContext, allowH2: false } });
+      const agent = new Agent({
+        ...this.#bounds,
+        connect: { timeout: connectTimeoutMs, secureContext, allowH2: false },
+      });
       const direct = new DirectDispatcher({
         secureContext,
         connectTimeoutMs,
@@ -102,12 +154,19 @@ export class Connections {
         },
       };
     }
+    return this.#proxyAgent(secureContext, { url: proxy });
+  }
+
+  /** `always`: CONNECT for plain http, too. */
+  #proxyAgent(secureContext: SecureContext, { url, tls: proxyTls }: Tunnel, always = false): ProxyAgent {
+    const { connectTimeoutMs } = this.#options;
     return new ProxyAgent({
-      ...common,
-      uri: proxy,
+      ...this.#bounds,
+      uri: url,
       connectTimeout: connectTimeoutMs,
       requestTls: { secureContext },
-      proxyTls: { secureContext },
+      proxyTls: proxyTls ?? { secureContext },
+      ...(always && { proxyTunnel: true }),
       // A proxy that never answers CONNECT must not hold a pull for undici's 300 s.
       clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: connectTimeoutMs }),
     });

@@ -17,13 +17,18 @@ import { createSwarmPort } from './port/port.ts';
 import { createProbe } from './port/probe.ts';
 import type { SwarmPort } from './port/types.ts';
 import { askToPreheat } from './preheat/client.ts';
-import { PreheatHandler } from './preheat/handler.ts';
-import type { Preheat, PreheatResult } from './preheat/types.ts';
+import type { PreheatResult } from './preheat/types.ts';
 import { securityOf } from './security.ts';
 import { createPieceClient, type PieceClient, type PieceClientStat } from './transfer/client.ts';
 import type { TransferSecurity } from './transfer/listen-address.ts';
-import { createPieceServer, type PieceServer, type PieceServerStat } from './transfer/server.ts';
+import {
+  createPieceServer,
+  type PieceServer,
+  type PieceServerOptions,
+  type PieceServerStat,
+} from './transfer/server.ts';
 import type { PieceProvider } from './transfer/types.ts';
+import { routeThrough, type TunnelRoute } from './tunnel/route.ts';
 
 /** How often the upload slots are looked at, which follow the measured uplink. Milliseconds. */
 const slotsInterval = 2_000;
@@ -144,7 +149,7 @@ export class SwarmNode {
   }
 
   /** Serves the directory's shard, and pieces where there are any. Rejects when the port is not to be had. */
-  async listen(provider?: PieceProvider, preheat?: Preheat): Promise<void> {
+  async listen(provider?: PieceProvider, more: Pick<PieceServerOptions, 'preheat' | 'tunnel'> = {}): Promise<void> {
     const { config, log } = this.#options;
     const { host } = config;
     if (provider !== undefined) {
@@ -152,7 +157,7 @@ export class SwarmNode {
         provider,
         log,
         transferTimeout: config.transferTimeout,
-        ...(preheat && { preheat: new PreheatHandler(preheat, log) }),
+        ...more,
         ...(config.ratelimit.upload > 0 && { rateLimit: config.ratelimit.upload }),
       });
     }
@@ -166,6 +171,12 @@ export class SwarmNode {
       log,
     });
     await this.#port.listen();
+  }
+
+  /** The mirror through which a registry's host is reached; undefined while there is none. */
+  routeTo(host: string): TunnelRoute | undefined {
+    const mirrors = this.membership.reachable().filter(({ role }) => role === 'mirror');
+    return routeThrough(mirrors, host, this.#security);
   }
 
   /** Has another node bring an image into its cache. Rejects with its own words, or with why it can't be asked. */

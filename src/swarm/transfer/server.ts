@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from '../../telemetry/log.ts';
 import type { PreheatHandler } from '../preheat/handler.ts';
 import { preheatPath } from '../preheat/types.ts';
+import type { TunnelHandler } from '../tunnel/handler.ts';
 import { ConnectionCount } from './connection-count.ts';
 import { type AnswerCounts, PieceHandler, refuse } from './piece-handler.ts';
 import { slowestRate } from './protocol.ts';
@@ -28,6 +29,8 @@ export interface PieceServerOptions {
   readonly slowestRate?: number;
   /** Answers requests to bring an image here; without it there is no such path. */
   readonly preheat?: Pick<PreheatHandler, 'handle'>;
+  /** Mirrors: answers CONNECT. Without it such connections are closed. */
+  readonly tunnel?: Pick<TunnelHandler, 'handle'>;
 }
 
 export interface PieceServerStat extends AnswerCounts {
@@ -103,6 +106,10 @@ class PieceHttpServer implements PieceServer {
       this.#server.on(event, (_request, response: ServerResponse) => refuse(response, 417));
     }
     this.#server.on('upgrade', (_request, socket) => socket.destroy());
+    this.#server.on('connect', (request, socket, early) => {
+      if (options.tunnel === undefined) socket.destroy();
+      else options.tunnel.handle(request, socket, early);
+    });
     // Bytes that are no request: so that an administrator finds out on a closer look.
     this.#server.on('clientError', (error, socket) => {
       const { remoteAddress } = socket as Socket;
