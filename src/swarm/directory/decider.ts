@@ -154,7 +154,8 @@ export class Decider {
 
   #begin(want: Want, grant: 'take' | 'crossing' | 'lease'): void {
     want.grant = grant;
-    want.deadline = this.#options.now() + this.#options.transferTimeout;
+    want.grantedAt = this.#options.now();
+    want.deadline = want.grantedAt + this.#options.transferTimeout;
     want.piece.granted += 1;
     this.#options.deadlines.add(want);
   }
@@ -169,9 +170,14 @@ function* first(wants: Iterable<Want>): Generator<Want, void, undefined> {
   }
 }
 
-/** The first of those with the most upload slots. */
+/** The first of those with the most upload slots, and of these with the shortest leases so far. */
 function ablest(wants: readonly Want[]): Want | undefined {
   let best: Want | undefined;
-  for (const want of wants) if (best === undefined || want.agent.hello.slots > best.agent.hello.slots) best = want;
+  for (const want of wants) if (best === undefined || isAbler(want.agent, best.agent)) best = want;
   return best;
+}
+
+function isAbler(one: Agent, other: Agent): boolean {
+  if (one.hello.slots !== other.hello.slots) return one.hello.slots > other.hello.slots;
+  return one.leasePace < other.leasePace;
 }

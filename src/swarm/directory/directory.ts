@@ -206,6 +206,7 @@ export class Directory {
     const known = this.#pieces.find(message.blob, message.piece);
     const want = known === undefined ? undefined : agent.wants.get(known);
     const leased = want?.grant === 'lease';
+    if (leased) agent.leaseTook(this.#options.now() - want.grantedAt);
     if (want !== undefined) this.#withdraw(want);
     const full = agent.holdings >= this.#limits.holdingsPerAgent || (known === undefined && this.#isFull());
     if (full || agent.banned) {

@@ -102,6 +102,23 @@ describe('leases', () => {
     expect(shard.decisions()).toEqual(['fast lease 0']);
   });
 
+  test('of several with equal links, the one whose leases were quick fetches for all', () => {
+    const shard = new Shard({ settleTime: 500, shards: 1 });
+    for (const id of ['slow', 'quick']) shard.join(id);
+    shard.advance(500);
+    shard.want('slow', 0);
+    shard.want('quick', 1);
+    shard.advance(100);
+    shard.have('quick', 1);
+    shard.advance(1_000);
+    shard.have('slow', 0);
+    shard.directory.membershipChanged(1);
+    for (const id of ['slow', 'quick']) shard.want(id, 2);
+    shard.decisions();
+    shard.advance(500);
+    expect(shard.decisions()).toEqual(['quick lease 2']);
+  });
+
   test('a shard has out only its share of the leases at one origin', () => {
     const shard = new Shard({ shards: 16 });
     shard.join('a');
