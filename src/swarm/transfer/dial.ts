@@ -1,26 +1,11 @@
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import { parseAddress } from '../../config/address.ts';
 import type { Peer } from '../messages.ts';
 import type { PeerCertificates } from '../tls/certificates.ts';
 import { namesAnyOf } from '../tls/names.ts';
 import type { ReadInto } from './connection.ts';
 import { TransferError } from './types.ts';
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
-const addressPattern = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})$/;
-
-/** Reads `host:port`; an IPv6 address stands in brackets. Undefined for anything else. */
-export function parseAddress(text: string): Address | undefined {
-  const [, ipv6, name, port] = addressPattern.exec(text) ?? [];
-  const host = ipv6 ?? name;
-  if (host === undefined || (ipv6 !== undefined && isIP(ipv6) !== 6)) return undefined;
-  if (Number(port) < 1 || Number(port) > 65535) return undefined;
-  return { host, port: Number(port) };
-}
 
 export interface DialOptions {
   /** Reads into memory of the caller's. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseAddress } from '../../../src/swarm/transfer/dial.ts';
+import { parseAddress } from '../../../src/config/address.ts';
 import { formatChecksum, parsePieceTarget, pieceTarget } from '../../../src/swarm/transfer/protocol.ts';
 import { parseRange } from '../../../src/swarm/transfer/range.ts';
 
