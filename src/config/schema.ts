@@ -149,7 +149,8 @@ export const configSchema = z
     mirror: z
       .strictObject({
         port: port.default(65002).describe("The mirror's port on 127.0.0.1."),
-        firstByteTimeout: seconds.default(5).describe('Seconds to the first byte; 503 after that.'),
+        // A shard that has died is noticed within four seconds, and its pieces are asked for elsewhere after that.
+        firstByteTimeout: seconds.default(10).describe('Seconds to the first byte; 503 after that.'),
         stallTimeout: seconds
           .default(15)
           .describe('Seconds without a byte in the middle of a blob; the connection is ended after that.'),

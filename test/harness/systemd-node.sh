@@ -16,7 +16,7 @@ for device in null zero full random urandom tty; do
   touch "dev/$device"
   mount --bind "/dev/$device" "dev/$device"
 done
-mkdir -p dev/pts dev/shm src
+mkdir -p dev/pts dev/shm src var/lib/containerd
 mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 mount -t tmpfs none run
