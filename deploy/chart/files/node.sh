@@ -56,7 +56,8 @@ run() {
   case $WANTED in
     installed)
       refresh "$@"
-      while sleep "$INTERVAL"; do refresh "$@"; done &
+      # It ends with the process that this shell becomes.
+      while sleep "$INTERVAL" && kill -0 $$ 2>/dev/null; do refresh "$@"; done &
       exec "$BOOTSTRAP" watch --host "$HOST" --interval "$INTERVAL" --files "$FILES"
       ;;
     removed)
