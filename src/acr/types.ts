@@ -9,7 +9,7 @@ export interface InstanceHosts {
   hosts(): ReadonlySet<string> | undefined;
   /** Calls `listener` after every change of `hosts()`; the returned function ends that. */
   onChange(listener: () => void): () => void;
-  /** For people: status pages, `shoal explain`, `shoal doctor`. */
+  /** For people: status pages, conditions, metrics. */
   status(): InstancesStatus;
 }
 

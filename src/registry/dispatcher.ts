@@ -101,13 +101,14 @@ export class Connections {
 
   /** What is under way over one that goes may end. */
   #keepTunnel(name: string, tunnel: KeptTunnel): void {
-    const former = this.#tunnels.get(name);
+    void this.#tunnels.get(name)?.agent.close();
     this.#tunnels.delete(name);
+    for (const [oldest, { agent }] of this.#tunnels) {
+      if (this.#tunnels.size < mostTunnels) break;
+      this.#tunnels.delete(oldest);
+      void agent.close();
+    }
     this.#tunnels.set(name, tunnel);
-    const [[oldestName, oldest] = [undefined, undefined]] = this.#tunnels;
-    if (this.#tunnels.size > mostTunnels && oldestName !== undefined) this.#tunnels.delete(oldestName);
-    const gone = former ?? (this.#tunnels.has(oldestName ?? '') ? undefined : oldest);
-    void gone?.agent.close();
   }
 
   #contextFor(caFile: string | undefined): SecureContext {

@@ -42,6 +42,9 @@ export interface PeerSwarmOptions {
 export class PeerSwarm implements Swarm {
   readonly #driver: Driver;
   readonly #membership: PeerSwarmOptions['membership'];
+  /** By id, as of the members last asked for: every piece that comes asks who sent it. */
+  #byId: ReadonlyMap<string, Member> = new Map();
+  #known: readonly Member[] = [];
   readonly #directories: Directories;
   readonly #listeners = new Set<() => void>();
   #wasUsable = false;
@@ -105,7 +108,12 @@ export class PeerSwarm implements Swarm {
   }
 
   describe(peer: string): Member | undefined {
-    return this.#membership.members().find(({ id }) => id === peer);
+    const members = this.#membership.members();
+    if (members !== this.#known) {
+      this.#known = members;
+      this.#byId = new Map(members.map((member) => [member.id, member]));
+    }
+    return this.#byId.get(peer);
   }
 
   obtained(blob: string, piece: number, crc32c: number): void {
