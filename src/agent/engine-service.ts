@@ -24,6 +24,7 @@ interface OpenSession {
   readonly image: string;
   readonly podName: string;
   readonly podNamespace: string;
+  readonly podUid: string;
   readonly podLabels: Readonly<Record<string, string>>;
   readonly traceparent: string;
   readonly auth: {
@@ -171,9 +172,9 @@ function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {
   stream.on('error', () => end());
 }
 
-function requestOf({ image, auth, podName, podNamespace, podLabels, traceparent }: OpenSession): PullRequest {
+function requestOf({ image, auth, podName, podNamespace, podUid, podLabels, traceparent }: OpenSession): PullRequest {
   const named = podName !== '' || Object.keys(podLabels).length > 0;
-  const pod = { name: podName, namespace: podNamespace, labels: podLabels };
+  const pod = { name: podName, namespace: podNamespace, uid: podUid, labels: podLabels };
   return { image, auth: auth ?? {}, ...(named && { pod }), ...(traceparent !== '' && { traceparent }) };
 }
 

@@ -3,8 +3,11 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { startAcr } from '../acr/start.ts';
+import { systemClock } from '../clock.ts';
 import { loopbackSecret } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
+import { createKubernetesClient, defaultLimits } from '../kubernetes/client.ts';
+import { EventRecorder } from '../kubernetes/event-recorder.ts';
 import { createMirror } from '../mirror/mirror.ts';
 import { native } from '../native/index.ts';
 import { packageVersion } from '../paths.ts';
@@ -15,12 +18,17 @@ import type { StoreStat } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { OtlpExporter } from '../telemetry/otlp-exporter.ts';
 import { EngineService } from './engine-service.ts';
+import { kubernetesAccess } from './kubernetes-access.ts';
 import { Observation } from './observation.ts';
 import { startPolicy } from './policy.ts';
 import { Preheating } from './preheating.ts';
+import { podEventOf } from './pull-event.ts';
 import { spansOf } from './pull-spans.ts';
 import { configuredRegistryClient, ossAcceleration } from './registry.ts';
 import { joinSwarm } from './swarm.ts';
+
+/** Milliseconds that the API server has to take an event. */
+const eventAnswerMs = 10_000;
 
 /** Runs until the supervisor closes its end of standard input, or SIGTERM. Throws when a part can't start. */
 export async function runEngine(config: Config, log: Logger): Promise<void> {
@@ -38,12 +46,18 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     detour: oss,
     ...(tunnels && { tunnelFor: (url) => tunnels.routeTo(url.host) }),
   });
-  const traces = startTraces(config, { node: joined?.node.identity.id ?? hostname(), log });
+  const node = joined?.node.identity.id ?? hostname();
+  const traces = startTraces(config, { node, log });
+  const events = startEvents(config, { node, log });
   const history = new PullHistory({
     blockBytes: cache.blocksize * 1024,
     now: () => performance.now(),
     wall: Date.now,
-    ...(traces && { onEnd: (pull) => traces.export(spansOf(pull)) }),
+    onEnd: (pull) => {
+      traces?.export(spansOf(pull));
+      const event = events && podEventOf(pull);
+      if (event) events.record(event);
+    },
   });
   const engine = new PullEngine({
     observer: history,
@@ -71,7 +85,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     log,
   });
   await mirror.listen();
-  const observation = new Observation({ history, store, mirror, swarm: joined, acr: acr.instances, oss });
+  const observation = new Observation({ history, store, mirror, swarm: joined, acr: acr.instances, oss, events });
   const service = new EngineService({ engine, store, observation, preheating, runDir: config.runDir, log });
   await service.listen();
   log.info({ mirror: mirror.address, cache: summary(store.stat()) }, 'engine ready');
@@ -80,7 +94,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   log.info('engine stops');
   service.close();
   observation.close();
-  await traces?.close();
+  await Promise.all([traces?.close(), events?.close()]);
   await mirror.close();
   await joined?.close();
   await client.close();
@@ -94,6 +108,18 @@ function startTraces(config: Config, { node, log }: { readonly node: string; rea
   const { endpoint } = config.telemetry.traces;
   const resource = { 'service.name': 'shoal', 'service.version': packageVersion(), 'host.name': node };
   return endpoint === undefined ? undefined : new OtlpExporter({ endpoint, resource, log });
+}
+
+/** Undefined where no events are written, which is the default. */
+function startEvents(config: Config, { node, log }: { readonly node: string; readonly log: Logger }) {
+  if (!config.kubernetes.events) return undefined;
+  return new EventRecorder({
+    client: createKubernetesClient(kubernetesAccess(config), { ...defaultLimits, answerMs: eventAnswerMs }),
+    source: { component: 'shoal', host: node },
+    clock: systemClock,
+    wall: Date.now,
+    log,
+  });
 }
 
 /** What the log tells of the cache at the start. */

@@ -1,4 +1,5 @@
 import type { InstanceHosts, InstanceStatus } from '../acr/types.ts';
+import type { EventCounts } from '../kubernetes/event-recorder.ts';
 import type { MirrorStat } from '../mirror/mirror.ts';
 import type { PullHistory, PullTotals } from '../pull/history.ts';
 import type { PullDetail, PullView } from '../pull/pull-record.ts';
@@ -22,6 +23,8 @@ export interface EngineSnapshot {
   readonly acr: readonly InstanceStatus[];
   /** Absent where OSS acceleration is off. */
   readonly oss?: OssCounts;
+  /** Absent where no events are written. */
+  readonly events?: EventCounts;
   readonly conditions: readonly Condition[];
 }
 
@@ -47,6 +50,7 @@ export interface ObservedParts {
   readonly swarm?: WatchedSwarm | undefined;
   readonly acr?: Pick<InstanceHosts, 'status'>;
   readonly oss?: { readonly counts: OssCounts } | undefined;
+  readonly events?: { readonly counts: EventCounts } | undefined;
 }
 
 /** How often it is looked for whether something is out of order: so exact is "since when". */
@@ -81,7 +85,7 @@ export class Observation {
   }
 
   snapshot(): EngineSnapshot {
-    const { history, store, mirror, swarm, acr, oss } = this.#parts;
+    const { history, store, mirror, swarm, acr, oss, events } = this.#parts;
     return {
       process: this.#process.stat(),
       ...(history && { pulls: history.totals() }),
@@ -90,6 +94,7 @@ export class Observation {
       ...(swarm && { swarm: swarmStat(swarm) }),
       acr: acr?.status().instances ?? [],
       ...(oss && { oss: oss.counts }),
+      ...(events && { events: events.counts }),
       conditions: this.#look(),
     };
   }

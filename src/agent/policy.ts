@@ -1,10 +1,9 @@
 import type { Config } from '../config/schema.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
-import { kubeconfigAccess } from '../kubernetes/kubeconfig.ts';
 import { OptedInNamespaces } from '../kubernetes/opted-in.ts';
-import { serviceAccountAccess } from '../kubernetes/service-account.ts';
 import { createPolicy, optInLabel, optInValue, type Policy, type PolicyRules } from '../pull/policy.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { kubernetesAccess } from './kubernetes-access.ts';
 
 export interface StartedPolicy {
   readonly policy: Policy;
@@ -21,16 +20,11 @@ export async function startPolicy(
   const rules = { accelerate, include: registries.include, exclude: registries.exclude, instanceHosts };
   if (accelerate === 'all') return { policy: createPolicy(rules), close: async () => undefined };
   const namespaces = await OptedInNamespaces.start({
-    client: createKubernetesClient(accessOf(config)),
+    client: createKubernetesClient(kubernetesAccess(config)),
     label: optInLabel,
     value: optInValue,
     stateDir,
     logger: log,
   });
   return { policy: createPolicy({ ...rules, namespaces }), close: () => namespaces.close() };
-}
-
-function accessOf({ kubernetes, p2p }: Config) {
-  const file = kubernetes.kubeconfig ?? p2p.membership.kubernetes.kubeconfig;
-  return file === undefined ? serviceAccountAccess({ environment: process.env }) : kubeconfigAccess({ file });
 }

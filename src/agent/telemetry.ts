@@ -9,6 +9,7 @@ import { readSite } from '../telemetry/site.ts';
 import type { EngineLife } from './engine-process.ts';
 import { acrMetrics } from './metrics/acr-metrics.ts';
 import { cacheMetrics } from './metrics/cache-metrics.ts';
+import { eventMetrics } from './metrics/event-metrics.ts';
 import { type NodeView, nodeMetrics } from './metrics/node-metrics.ts';
 import { pullMetrics } from './metrics/pull-metrics.ts';
 import { swarmMetrics } from './metrics/swarm-metrics.ts';
@@ -49,6 +50,7 @@ export class Telemetry {
   readonly #cachePage = new MetricPage(cacheMetrics);
   readonly #swarmPage = new MetricPage(swarmMetrics);
   readonly #acrPage = new MetricPage(acrMetrics);
+  readonly #eventPage = new MetricPage(eventMetrics);
   readonly #site: Promise<ReadonlyMap<string, Answer>>;
   readonly #timer: NodeJS.Timeout;
 
@@ -110,6 +112,7 @@ export class Telemetry {
       store && this.#cachePage.render(store),
       swarm && this.#swarmPage.render(swarm),
       view.engine && this.#acrPage.render(view.engine),
+      view.engine?.events && this.#eventPage.render(view.engine),
     ]);
     return { status: 200, type: this.#nodePage.contentType, body: pages.filter(Boolean).join('\n') };
   }

@@ -1,6 +1,7 @@
 import type { PeerView } from '../agent/observation.ts';
+import { formatBytes } from '../units.ts';
 import { type ConfigOptions, loadFromOptions } from './config-options.ts';
-import { formatBytes, formatTable } from './format.ts';
+import { formatTable } from './format.ts';
 import { type OutputFormat, print } from './output.ts';
 import { fromEngine } from './running-engine.ts';
 

@@ -1,8 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import type { PullView } from '../pull/pull-record.ts';
+import { formatBytes, formatMs } from '../units.ts';
 import { type ConfigOptions, loadFromOptions } from './config-options.ts';
 import { UsageError } from './exit-codes.ts';
-import { formatBytes, formatMs, formatTable } from './format.ts';
+import { formatTable } from './format.ts';
 import { type OutputFormat, print } from './output.ts';
 import { fromEngine } from './running-engine.ts';
 import { allBytes, describeShares } from './sources.ts';

@@ -1,5 +1,5 @@
 import { type ByteSource, type BytesBySource, byteSources } from '../pull/observer.ts';
-import { formatBytes, formatShare } from './format.ts';
+import { formatBytes, formatShare } from '../units.ts';
 
 /** How the sources are called where people read them. */
 export const sourceNames: Readonly<Record<ByteSource, string>> = {

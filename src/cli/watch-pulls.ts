@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MultiBar, type SingleBar } from 'cli-progress';
 import type { PullView } from '../pull/pull-record.ts';
-import { formatBytes, formatMs } from './format.ts';
+import { formatBytes, formatMs } from '../units.ts';
 import type { OutputFormat } from './output.ts';
 import { fromEngine } from './running-engine.ts';
 import { allBytes, describeShares } from './sources.ts';

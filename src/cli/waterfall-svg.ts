@@ -1,6 +1,7 @@
 import { byteSources } from '../pull/observer.ts';
 import type { PullDetail } from '../pull/pull-record.ts';
-import { formatBytes, formatMs, shortDigest } from './format.ts';
+import { formatBytes, formatMs } from '../units.ts';
+import { shortDigest } from './format.ts';
 import { describeSources, sourceNames } from './sources.ts';
 import { phasesOf } from './waterfall.ts';
 

@@ -1,7 +1,8 @@
 import { type LayerView, sourceLetters } from '../pull/layer-record.ts';
 import { byteSources } from '../pull/observer.ts';
 import type { PullDetail } from '../pull/pull-record.ts';
-import { formatBytes, formatMs, formatShare, shortDigest } from './format.ts';
+import { formatBytes, formatMs, formatShare } from '../units.ts';
+import { shortDigest } from './format.ts';
 import { describeSources, sourceNames } from './sources.ts';
 
 /** A stretch of a pull's time, and what it was spent on. Milliseconds since the begin. */

@@ -126,7 +126,13 @@ export const configSchema = z
         kubeconfig: absolutePath
           .optional()
           .describe(
-            "A kubeconfig file, for the labels of namespaces. By default p2p.membership.kubernetes.kubeconfig, else the pod's own service account.",
+            "A kubeconfig file, for the labels of namespaces and for events. By default p2p.membership.kubernetes.kubeconfig, else the pod's own service account.",
+          ),
+        events: z
+          .boolean()
+          .default(false)
+          .describe(
+            'Write an event on the pod of each accelerated pull: where its bytes came from. Needs the right to create and patch events.',
           ),
       })
       .prefault({}),

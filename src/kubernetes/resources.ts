@@ -27,3 +27,10 @@ export function daemonSets(namespace: string): Resource {
     name: `daemonsets.apps in namespace ${namespace}`,
   };
 }
+
+export function events(namespace: string): Resource {
+  return {
+    path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`,
+    name: `events in namespace ${namespace}`,
+  };
+}

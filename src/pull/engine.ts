@@ -12,7 +12,7 @@ import { BlobTable } from './blob-table.ts';
 import { type CheckOptions, checkImage } from './check.ts';
 import { Fetching } from './fetching.ts';
 import type { ImageContents } from './image.ts';
-import { type BytesBySource, type PullObserver, type PullOutcome, unobserved } from './observer.ts';
+import { type BytesBySource, type ObservedPull, type PullObserver, type PullOutcome, unobserved } from './observer.ts';
 import { OriginFetch } from './origin-fetch.ts';
 import type { Policy, PolicyPod, PolicyStep } from './policy.ts';
 import { layersAhead } from './prefetch.ts';
@@ -46,7 +46,7 @@ export interface PullRequest {
   readonly image: string;
   readonly auth: AuthConfig;
   /** Absent when the request named no sandbox. */
-  readonly pod?: PolicyPod & { readonly name: string };
+  readonly pod?: PolicyPod & { readonly name: string; readonly uid?: string };
   /** W3C trace context of the request. */
   readonly traceparent?: string;
 }
@@ -125,7 +125,7 @@ export class PullEngine implements MirrorBackend {
         trace: this.#observer.opened({
           image: request.image,
           rule: decision.rule,
-          ...(request.pod?.name && { pod: { namespace: request.pod.namespace, name: request.pod.name } }),
+          ...(request.pod?.name && { pod: named(request.pod) }),
           ...(request.traceparent !== undefined && { traceparent: request.traceparent }),
         }),
       });
@@ -290,6 +290,10 @@ export class PullEngine implements MirrorBackend {
 /** A layer's place in the manifest; the config comes before them all. */
 function rankOf({ layers }: ImageContents, digest: string): number {
   return layers.findIndex((layer) => layer.digest === digest);
+}
+
+function named({ namespace, name, uid }: NonNullable<PullRequest['pod']>): NonNullable<ObservedPull['pod']> {
+  return { namespace, name, ...(uid && { uid }) };
 }
 
 function nameOf({ registry, repository }: Repository): string {

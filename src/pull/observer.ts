@@ -22,7 +22,7 @@ export interface ObservedPull {
   readonly image: string;
   /** The policy's rule, in words. */
   readonly rule: string;
-  readonly pod?: { readonly namespace: string; readonly name: string };
+  readonly pod?: { readonly namespace: string; readonly name: string; readonly uid?: string };
   /** W3C trace context of the request. */
   readonly traceparent?: string;
 }

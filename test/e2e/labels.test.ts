@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import {
   createApiCertificates,
   type FakeKubernetesApi,
+  kubeconfigOf,
   namespacesPath,
   startKubernetesApi,
 } from '../harness/kubernetes-api.ts';
@@ -24,7 +25,7 @@ describe('with accelerate: labelled', () => {
     api = await startKubernetesApi(scope, await createApiCertificates(scope));
     api.put(namespacesPath, { metadata: { name: 'fast', labels: { [label]: 'p2p' } } });
     const kubeconfig = path.join(await temporaryFolder(scope, 'kubeconfig'), 'kubeconfig');
-    await writeFile(kubeconfig, kubeconfigOf(api, await api.access()));
+    await writeFile(kubeconfig, await kubeconfigOf(api));
     node = await startNode(scope, { sections: { accelerate: 'labelled', kubernetes: { kubeconfig } } });
     await api.until(() => api.watches > 0);
   });
@@ -72,23 +73,3 @@ describe('with accelerate: labelled', () => {
     expect((await pullFor('fast')).bytes).toBeUndefined();
   });
 });
-
-function kubeconfigOf(
-  api: FakeKubernetesApi,
-  { ca, token }: { ca: string | undefined; token: string | undefined },
-): string {
-  // JSON is YAML.
-  return JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
-    'current-context': 'node',
-    contexts: [{ name: 'node', context: { cluster: 'cluster', user: 'agent' } }],
-    clusters: [
-      {
-        name: 'cluster',
-        cluster: { server: api.url, 'certificate-authority-data': Buffer.from(ca ?? '').toString('base64') },
-      },
-    ],
-    users: [{ name: 'agent', user: { token } }],
-  });
-}

@@ -52,6 +52,8 @@ export const namespacesPath = '/api/v1/namespaces';
 export const nodesPath = '/api/v1/nodes';
 export const podsPath = '/api/v1/namespaces/shoal/pods';
 export const secretsPath = '/api/v1/namespaces/shoal/secrets';
+/** Events of the pods in the namespace `shop`. */
+export const eventsPath = '/api/v1/namespaces/shop/events';
 export const daemonSetsPath = '/apis/apps/v1/namespaces/shoal/daemonsets';
 
 const kinds: Readonly<Record<string, readonly [apiVersion: string, kind: string]>> = {
@@ -60,6 +62,7 @@ const kinds: Readonly<Record<string, readonly [apiVersion: string, kind: string]
   [nodesPath]: ['v1', 'Node'],
   [podsPath]: ['v1', 'Pod'],
   [secretsPath]: ['v1', 'Secret'],
+  [eventsPath]: ['v1', 'Event'],
   [daemonSetsPath]: ['apps/v1', 'DaemonSet'],
 };
 
@@ -318,6 +321,21 @@ export async function startKubernetesApi(
   api.host = '127.0.0.1';
   api.port = (server.address() as AddressInfo).port;
   return api;
+}
+
+/** A kubeconfig file's text with the way in of `access`. */
+export async function kubeconfigOf(api: FakeKubernetesApi): Promise<string> {
+  const { ca, token } = await api.access();
+  const authority = Buffer.from(ca ?? '').toString('base64');
+  // JSON is YAML.
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'node',
+    contexts: [{ name: 'node', context: { cluster: 'cluster', user: 'agent' } }],
+    clusters: [{ name: 'cluster', cluster: { server: api.url, 'certificate-authority-data': authority } }],
+    users: [{ name: 'agent', user: { token } }],
+  });
 }
 
 function verbOf(method: string | undefined, url: URL, single: boolean): Verb {

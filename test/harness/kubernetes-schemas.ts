@@ -9,8 +9,9 @@ interface Validator {
 }
 
 const core = 'IoK8sApiCoreV1';
-/** The schema of each kind that the chart has, by apiVersion and kind: its package and its name there. */
+/** The schema of each kind that the chart or the agent makes, by apiVersion and kind: its package and its name there. */
 const schemas: Readonly<Record<string, readonly [folder: string, name: string]>> = {
+  'v1 Event': ['kubernetes-models', `${core}Event`],
   'v1 ConfigMap': ['kubernetes-models', `${core}ConfigMap`],
   'v1 Secret': ['kubernetes-models', `${core}Secret`],
   'v1 Service': ['kubernetes-models', `${core}Service`],

@@ -425,8 +425,10 @@ describe('rights', () => {
     expect(rulesOf(await render('with events'), 'ClusterRole')[':aliyun-acr-acceleration']).toContainEqual({
       apiGroups: [''],
       resources: ['events'],
-      verbs: ['create'],
+      verbs: ['create', 'patch'],
     });
+    expect(roleConfig(await render('with events'), 'agent').kubernetes.events).toBe(true);
+    expect(roleConfig(rendered, 'agent').kubernetes.events).toBe(false);
   });
 
   test('of the whole cluster are left out where nothing needs them', async () => {

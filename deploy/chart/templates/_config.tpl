@@ -87,6 +87,10 @@ accelerate: {{ .Values.accelerate }}
   traces:
     endpoint: {{ . }}
   {{- end }}
+{{- if .Values.events.enable }}
+kubernetes:
+  events: true
+{{- end }}
 mirror:
   port: {{ int .Values.mirror.port }}
 {{ include "shoal.config.images" (list . dict) }}

@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { formatBytes, formatMs, formatShare, formatTable } from '../../../src/cli/format.ts';
+import { formatTable } from '../../../src/cli/format.ts';
 import { describePulls } from '../../../src/cli/pulls.ts';
 import { describePull, phasesOf } from '../../../src/cli/waterfall.ts';
 import { waterfallSvg } from '../../../src/cli/waterfall-svg.ts';
 import { PullHistory } from '../../../src/pull/history.ts';
 import type { PullDetail } from '../../../src/pull/pull-record.ts';
 import { PullError } from '../../../src/pull/types.ts';
+import { formatBytes, formatMs, formatShare } from '../../../src/units.ts';
 
 const piece = 256 * 1024;
 const base = { digest: `sha256:${'a'.repeat(64)}`, size: 4 * piece };
@@ -120,12 +121,14 @@ test.each([
 });
 
 test('shares are whole, but for the small ones', () => {
-  expect([formatShare(1, 3), formatShare(1, 400), formatShare(0, 5), formatShare(0, 0)]).toEqual([
-    '33 %',
-    '0.3 %',
-    '0 %',
-    '0 %',
-  ]);
+  expect([
+    formatShare(1, 3),
+    formatShare(1, 400),
+    formatShare(0, 5),
+    formatShare(0, 0),
+    formatShare(999, 1000),
+    formatShare(2, 2),
+  ]).toEqual(['33 %', '0.3 %', '0 %', '0 %', '99.9 %', '100 %']);
 });
 
 test('columns stand under each other', () => {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { acrMetrics } from '../../../src/agent/metrics/acr-metrics.ts';
 import { cacheMetrics } from '../../../src/agent/metrics/cache-metrics.ts';
+import { eventMetrics } from '../../../src/agent/metrics/event-metrics.ts';
 import { nodeMetrics } from '../../../src/agent/metrics/node-metrics.ts';
 import { pullMetrics } from '../../../src/agent/metrics/pull-metrics.ts';
 import { swarmMetrics } from '../../../src/agent/metrics/swarm-metrics.ts';
@@ -18,7 +19,7 @@ const words = new Set(
 /** What Prometheus adds to every sample. */
 const common = ['instance', 'job', 'le'];
 
-const all = [...nodeMetrics, ...pullMetrics, ...cacheMetrics, ...swarmMetrics, ...acrMetrics];
+const all = [...nodeMetrics, ...pullMetrics, ...cacheMetrics, ...swarmMetrics, ...acrMetrics, ...eventMetrics];
 
 /** Labels by the names under which a metric's samples are asked for. */
 const labelsOf = new Map<string, readonly string[]>(
