@@ -77,6 +77,10 @@ bench-store: build ## The block device against fio, and the whole store against 
 bench-transfer: build ## One peer to another, plain and with TLS, against iperf3
 	node bench/transfer.ts
 
+.PHONY: bench-traces
+bench-traces: native ## What tracing costs a pull, on and off
+	node bench/traces.ts
+
 .PHONY: bench-directory
 bench-directory: ## What a shard's streams cost it, plain and with TLS
 	node bench/directory.ts

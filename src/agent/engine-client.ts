@@ -139,10 +139,11 @@ class EngineSession implements PullSession {
   }
 }
 
-function openMessage({ image, auth, pod, traceparent }: PullRequest): object {
+function openMessage({ image, auth, pod, traceparent, tracestate }: PullRequest): object {
   return {
     image,
     ...(traceparent === undefined ? {} : { traceparent }),
+    ...(tracestate === undefined ? {} : { tracestate }),
     ...(auth === undefined ? {} : { auth }),
     ...(pod === undefined
       ? {}

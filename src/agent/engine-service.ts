@@ -27,6 +27,7 @@ interface OpenSession {
   readonly podUid: string;
   readonly podLabels: Readonly<Record<string, string>>;
   readonly traceparent: string;
+  readonly tracestate: string;
   readonly auth: {
     readonly username: string;
     readonly password: string;
@@ -172,10 +173,12 @@ function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {
   stream.on('error', () => end());
 }
 
-function requestOf({ image, auth, podName, podNamespace, podUid, podLabels, traceparent }: OpenSession): PullRequest {
+function requestOf(open: OpenSession): PullRequest {
+  const { image, auth, podName, podNamespace, podUid, podLabels, traceparent, tracestate } = open;
   const named = podName !== '' || Object.keys(podLabels).length > 0;
   const pod = { name: podName, namespace: podNamespace, uid: podUid, labels: podLabels };
-  return { image, auth: auth ?? {}, ...(named && { pod }), ...(traceparent !== '' && { traceparent }) };
+  const trace = { ...(traceparent !== '' && { traceparent }), ...(tracestate !== '' && { tracestate }) };
+  return { image, auth: auth ?? {}, ...(named && { pod }), ...trace };
 }
 
 function outcomeOf(finish: PullMessage['finish']): PullOutcome {

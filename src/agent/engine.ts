@@ -10,22 +10,20 @@ import { createKubernetesClient, defaultLimits } from '../kubernetes/client.ts';
 import { EventRecorder } from '../kubernetes/event-recorder.ts';
 import { createMirror } from '../mirror/mirror.ts';
 import { native } from '../native/index.ts';
-import { packageVersion } from '../paths.ts';
 import { PullEngine } from '../pull/engine.ts';
 import { PullHistory } from '../pull/history.ts';
 import { createPieceStore } from '../store/store.ts';
 import type { StoreStat } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { OtlpExporter } from '../telemetry/otlp-exporter.ts';
 import { EngineService } from './engine-service.ts';
 import { kubernetesAccess } from './kubernetes-access.ts';
 import { Observation } from './observation.ts';
 import { startPolicy } from './policy.ts';
 import { Preheating } from './preheating.ts';
 import { podEventOf } from './pull-event.ts';
-import { spansOf } from './pull-spans.ts';
 import { configuredRegistryClient, ossAcceleration } from './registry.ts';
 import { joinSwarm } from './swarm.ts';
+import { startTraces } from './traces.ts';
 
 /** Milliseconds that the API server has to take an event. */
 const eventAnswerMs = 10_000;
@@ -40,21 +38,22 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   const started = await startPolicy(config, () => acr.instances.hosts(), log);
   const oss = ossAcceleration(config, log);
   const preheating = new Preheating(acr.logins);
-  const joined = await joinSwarm(config, store, preheating.preheat, log);
+  const traces = startTraces(config, () => joined?.node.identity.id ?? hostname(), log);
+  const joined = await joinSwarm(config, store, { preheat: preheating.preheat, spans: traces?.remote, log });
   const tunnels = config.p2p.plusMode.registryAccess === 'mirror' ? joined?.node : undefined;
   const client = configuredRegistryClient(config, log, {
     detour: oss,
     ...(tunnels && { tunnelFor: (url) => tunnels.routeTo(url.host) }),
   });
   const node = joined?.node.identity.id ?? hostname();
-  const traces = startTraces(config, { node, log });
   const events = startEvents(config, { node, log });
   const history = new PullHistory({
     blockBytes: cache.blocksize * 1024,
     now: () => performance.now(),
     wall: Date.now,
-    onEnd: (pull) => {
-      traces?.export(spansOf(pull));
+    ...traces?.pulls,
+    onEnd: (pull, scope) => {
+      traces?.pulls.onEnd(pull, scope);
       const event = events && podEventOf(pull);
       if (event) events.record(event);
     },
@@ -82,6 +81,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     stallTimeout: config.mirror.stallTimeout,
     maxRequests: config.p2p.proxyFsParallels,
     limitSendBuffer: native.limitSendBuffer,
+    spans: traces?.requests,
     log,
   });
   await mirror.listen();
@@ -101,13 +101,6 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   await started.close();
   await acr.close();
   await store.close();
-}
-
-/** Undefined where nothing is traced, which is the default. */
-function startTraces(config: Config, { node, log }: { readonly node: string; readonly log: Logger }) {
-  const { endpoint } = config.telemetry.traces;
-  const resource = { 'service.name': 'shoal', 'service.version': packageVersion(), 'host.name': node };
-  return endpoint === undefined ? undefined : new OtlpExporter({ endpoint, resource, log });
 }
 
 /** Undefined where no events are written, which is the default. */

@@ -15,6 +15,7 @@ import { configuredRegistryClient, ossAcceleration } from './registry.ts';
 import { serveTelemetry } from './role-telemetry.ts';
 import { mustJoin } from './roles.ts';
 import { stopSignal } from './stop-signal.ts';
+import { startTraces } from './traces.ts';
 
 /**
  * `shoal mirror` (plus mode's registry-mirror): a larger, lasting cache that fetches from registries with logins of its own, for
@@ -26,8 +27,10 @@ export async function runMirror(config: Config, log: Logger): Promise<void> {
   const acr = await startAcr(config, log, { environment: process.env });
   const oss = ossAcceleration(config, log);
   const client = configuredRegistryClient(config, log, { detour: oss });
+  const traces = startTraces(config, () => node.identity.id, log);
+  const spans = traces?.remote;
   const node = mustJoin(
-    await SwarmNode.create({ config: config.p2p, role: 'mirror', native, environment: process.env, log }),
+    await SwarmNode.create({ config: config.p2p, role: 'mirror', native, environment: process.env, log, spans }),
   );
   let say: (message: AgentMessage) => void = () => undefined;
   const cache = new MirrorCache({
@@ -55,7 +58,7 @@ export async function runMirror(config: Config, log: Logger): Promise<void> {
 
   await stop;
   log.info('mirror stops');
-  await telemetry.close();
+  await Promise.all([telemetry.close(), traces?.close()]);
   worker.close();
   tunnel.close();
   await node.close();

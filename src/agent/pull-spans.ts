@@ -1,40 +1,44 @@
-import { randomBytes } from 'node:crypto';
-import { byteSources } from '../pull/observer.ts';
+import type { LayerView } from '../pull/layer-record.ts';
+import { byteSources, layerSpan, manifestSpan } from '../pull/observer.ts';
 import type { PullDetail } from '../pull/pull-record.ts';
 import type { Span } from '../telemetry/otlp-exporter.ts';
-import { parseTraceparent } from '../telemetry/trace-context.ts';
+import type { TraceScope } from '../telemetry/trace-scope.ts';
 
 /**
- * The spans of a pull that has ended: the pull, the registry's manifest, and each layer that came. Below the kubelet's span
- * when it sent one; empty when that is not recorded. All times are known by then, so nothing is traced while it runs.
+ * The spans of a pull that has ended: the pull, the registry's manifest, each layer that came, and in a layer what each source
+ * gave. All times are known by then, so nothing is written while it runs.
  */
-export function spansOf(pull: PullDetail): Span[] {
-  const above = pull.traceparent === undefined ? undefined : parseTraceparent(pull.traceparent);
-  if (above?.sampled === false) return [];
+export function spansOf(pull: PullDetail, scope: TraceScope): Span[] {
+  const { traceId, spanId, parentId, state } = scope;
   const began = Date.parse(pull.began);
-  const traceId = above?.traceId ?? id(16);
-  const root = id(8);
-  const child = (name: string, from: number, to: number, attributes: Span['attributes']): Span => ({
-    traceId,
-    spanId: id(8),
-    parentId: root,
+  const common = { traceId, ...(state !== undefined && { state }) };
+  const below = (name: string, above: string | undefined, part: Part): Span => ({
+    ...common,
+    spanId: scope.child(part.id),
+    parentId: above === undefined ? spanId : scope.child(above),
     name,
-    start: began + from,
-    end: began + Math.max(from, to),
-    attributes,
+    start: began + part.from,
+    end: began + Math.max(part.from, part.to),
+    attributes: part.attributes,
   });
   const layers = pull.layers.flatMap((layer) => {
     const from = layer.requestedMs ?? layer.firstPieceMs;
     if (from === undefined) return [];
     const to = Math.max(layer.lastDeliveredMs ?? 0, layer.lastPieceMs ?? 0);
-    return [child('layer', from, to, { 'oci.digest': layer.digest, 'oci.size': layer.size, ...bytesOf(layer.bytes) })];
+    const id = layerSpan(layer.digest);
+    const attributes = { 'oci.digest': layer.digest, 'oci.size': layer.size, ...bytesOf(layer.bytes) };
+    return [
+      below('layer', undefined, { id, from, to, attributes }),
+      ...partsOf(layer).map((part) => below('fetch', id, part)),
+    ];
   });
   return [
     {
-      traceId,
-      spanId: root,
-      ...(above && { parentId: above.parentId }),
+      ...common,
+      spanId,
+      ...(parentId !== undefined && { parentId }),
       name: 'pull',
+      kind: 'server',
       start: began,
       end: began + pull.elapsedMs,
       attributes: {
@@ -42,19 +46,37 @@ export function spansOf(pull: PullDetail): Span[] {
         'shoal.pull.id': pull.id,
         'shoal.rule': pull.rule,
         ...(pull.pod && { 'k8s.namespace.name': pull.pod.namespace, 'k8s.pod.name': pull.pod.name }),
+        ...(pull.fellBack && { 'shoal.fell_back': 1 }),
         ...bytesOf(pull.bytes),
       },
       ...(pull.state === 'failed' && { error: pull.cause ?? '' }),
     },
-    ...(pull.manifestMs === undefined ? [] : [child('manifest', 0, pull.manifestMs, {})]),
+    ...(pull.manifestMs === undefined
+      ? []
+      : [below('manifest', undefined, { id: manifestSpan, from: 0, to: pull.manifestMs, attributes: {} })]),
     ...layers,
   ];
 }
 
-function bytesOf(bytes: PullDetail['bytes']): Record<string, number> {
-  return Object.fromEntries(byteSources.map((source) => [`shoal.bytes.${source}`, bytes[source]]));
+/** A span below, in milliseconds since the pull's begin. */
+interface Part {
+  /** Its name in the scope. */
+  readonly id: string;
+  readonly from: number;
+  readonly to: number;
+  readonly attributes: Span['attributes'];
 }
 
-function id(bytes: number): string {
-  return randomBytes(bytes).toString('hex');
+/** What each source gave of a layer: pieces are too many to be told one by one. */
+function partsOf({ digest, bytes, sources }: LayerView): Part[] {
+  return byteSources.flatMap((source) => {
+    const sum = sources[source];
+    if (sum === undefined) return [];
+    const attributes = { 'shoal.source': source, 'shoal.pieces': sum.pieces, 'shoal.bytes': bytes[source] };
+    return [{ id: `${source} ${digest}`, from: sum.firstMs, to: sum.lastMs, attributes }];
+  });
+}
+
+function bytesOf(bytes: PullDetail['bytes']): Record<string, number> {
+  return Object.fromEntries(byteSources.map((source) => [`shoal.bytes.${source}`, bytes[source]]));
 }

@@ -22,6 +22,7 @@ export function configuredRegistryClient(
       environment: process.env,
       detour,
       tunnelFor,
+      ...(config.telemetry.traces.endpoint !== undefined && { tracing: config.telemetry.traces.registries }),
     },
     log,
   );

@@ -9,11 +9,19 @@ import { type Directories, type DirectoryListener, PeerSwarm } from '../swarm/pe
 import { PreheatHandler } from '../swarm/preheat/handler.ts';
 import type { Preheat } from '../swarm/preheat/types.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { RemoteSpans } from '../telemetry/remote-spans.ts';
 
 export interface JoinedSwarm {
   readonly swarm: PeerSwarm;
   readonly node: SwarmNode;
   close(): Promise<void>;
+}
+
+export interface SwarmParts {
+  readonly preheat: Preheat;
+  /** Records what this node does for the traces of others. */
+  readonly spans: RemoteSpans | undefined;
+  readonly log: Logger;
 }
 
 /**
@@ -23,14 +31,14 @@ export interface JoinedSwarm {
 export async function joinSwarm(
   config: Config,
   store: PieceStore,
-  preheat: Preheat,
-  log: Logger,
+  parts: SwarmParts,
 ): Promise<JoinedSwarm | undefined> {
+  const { spans, log } = parts;
   let node: SwarmNode | undefined;
   try {
-    node = await SwarmNode.create({ config: config.p2p, role: 'agent', native, environment: process.env, log });
+    node = await SwarmNode.create({ config: config.p2p, role: 'agent', native, environment: process.env, log, spans });
     if (node === undefined) return undefined;
-    return await join(node, config, store, preheat, log);
+    return await join(node, config, store, parts);
   } catch (error) {
     await node?.close();
     log.error(
@@ -45,8 +53,7 @@ async function join(
   node: SwarmNode,
   config: Config,
   store: PieceStore,
-  preheat: Preheat,
-  log: Logger,
+  { preheat, log }: SwarmParts,
 ): Promise<JoinedSwarm> {
   const mirrorsAlone = config.p2p.plusMode.downloadPattern === 'source';
   if (!mirrorsAlone) await node.listen(store, { preheat: new PreheatHandler(preheat, log) });

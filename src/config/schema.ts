@@ -101,6 +101,8 @@ const cache = z
     }
   });
 
+const registryHostPattern = /^[a-zA-Z0-9.-]+(:\d{1,5})?$|^\[[0-9a-fA-F:]+\](:\d{1,5})?$/;
+
 /** One registry's peculiarities; its key is the host[:port] as it stands in image references. */
 const registryHost = z.strictObject({
   plainHttp: z.boolean().optional().describe('Speak http. Loopback registries are plain by default.'),
@@ -184,6 +186,12 @@ export const configSchema = z
               .describe(
                 'Where the spans of pulls go by OTLP/HTTP: http://collector:4318. Nothing is traced without it.',
               ),
+            registries: z
+              .array(z.string().regex(registryHostPattern, 'is not a host[:port]'))
+              .default([])
+              .describe(
+                'Registries, by host[:port], that are told which trace a request belongs to (traceparent, tracestate): your own. No other ever is.',
+              ),
           })
           .prefault({}),
       })
@@ -196,10 +204,7 @@ export const configSchema = z
           .describe('Patterns of <registry>/<repository>; * stands for any run of characters.'),
         exclude: z.array(z.string()).default([]).describe('Patterns that win over include.'),
         hosts: z
-          .record(
-            z.string().regex(/^[a-zA-Z0-9.-]+(:\d{1,5})?$|^\[[0-9a-fA-F:]+\](:\d{1,5})?$/, 'is not a host[:port]'),
-            registryHost,
-          )
+          .record(z.string().regex(registryHostPattern, 'is not a host[:port]'), registryHost)
           .default({})
           .describe("A registry's peculiarities, by its host[:port]."),
         logins: loginsSchema.prefault({}),

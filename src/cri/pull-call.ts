@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Logger } from '../telemetry/log.ts';
+import { traceContextOf } from '../telemetry/trace-context.ts';
 import { untilAborted } from '../until-aborted.ts';
 import { formatTimeout, grpcStatus, maximumMessageBytes, messagePrefixBytes, parseTimeout } from './grpc.ts';
 import { askRuntime, type HeldAnswer, replyWith } from './held-answer.ts';
@@ -41,8 +42,7 @@ export async function handlePull(call: IncomingCall, parts: PullParts): Promise<
     log.warn({ bytes: body.length }, 'a PullImage request could not be read: it goes to the runtime as it is');
     return relay(call, runtime, { chunks: [body] });
   }
-  const { traceparent } = call.headers;
-  const session = parts.sessions.open({ ...request, ...(typeof traceparent === 'string' && { traceparent }) });
+  const session = parts.sessions.open({ ...request, ...traceOf(call.headers) });
   const cancelled = whenClosed(call.stream);
   try {
     // Without a decision in time the pull goes on, too.
@@ -52,6 +52,14 @@ export async function handlePull(call: IncomingCall, parts: PullParts): Promise<
   } finally {
     session.close();
   }
+}
+
+/** The caller's trace for the engine. The call itself goes on to the runtime with the headers that it came with. */
+function traceOf({ traceparent, tracestate }: OutgoingHttpHeaders): Pick<PullRequest, 'traceparent' | 'tracestate'> {
+  if (typeof traceparent !== 'string') return {};
+  const context = traceContextOf(traceparent, typeof tracestate === 'number' ? undefined : tracestate);
+  if (context === undefined) return {};
+  return { traceparent, ...(context.state !== undefined && { tracestate: context.state }) };
 }
 
 /** Why a pull is repeated. */

@@ -26,8 +26,9 @@ export interface PullRequest {
   readonly auth?: PullAuth;
   /** Absent when the request names no sandbox (crictl). */
   readonly pod?: PullPod;
-  /** The call's `traceparent`, when the kubelet traces. */
+  /** The call's `traceparent` and `tracestate`, when the kubelet traces and they are valid. */
   readonly traceparent?: string;
+  readonly tracestate?: string;
 }
 
 export type PullDecision =

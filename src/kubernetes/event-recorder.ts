@@ -1,10 +1,10 @@
 import { Backoff } from '../backoff.ts';
 import type { Clock } from '../clock.ts';
+import { Pace } from '../pace.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { type EventSource, eventContent, eventName, repetition } from './event-content.ts';
 import { type EventFailure, judgeFailure } from './event-failure.ts';
 import { type CountedEvent, EventQueue, type PodEvent } from './event-queue.ts';
-import { Pace } from './pace.ts';
 import { events } from './resources.ts';
 import type { KubernetesEditor } from './types.ts';
 

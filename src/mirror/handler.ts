@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type MirrorBackend, PullError } from '../pull/types.ts';
+import { type MirrorBackend, PullError, type Requester } from '../pull/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { untilAborted } from '../until-aborted.ts';
 import { etagOf, planBlob } from './blob-plan.ts';
 import { sendBlob } from './blob-sender.ts';
 import { Patience } from './patience.ts';
 import { Refusal, refusalOf, sendRefusal } from './refusal.ts';
+import type { RequestSpans } from './request-spans.ts';
 import { createIdentifier, type RequesterOptions } from './requester.ts';
 import { type Route, route } from './route.ts';
 
@@ -17,6 +18,8 @@ export interface HandlerOptions extends RequesterOptions {
   /** Seconds without a byte in the middle of a blob. */
   readonly stallTimeout: number;
   readonly log: Logger;
+  /** Records the requests; without it nothing is. */
+  readonly spans?: RequestSpans | undefined;
 }
 
 type Content = Exclude<Route, { kind: 'version' }>;
@@ -32,41 +35,50 @@ export interface Served {
 
 /** Answers one request; `abort` ends the work on it. Never rejects. */
 export function createHandler(options: HandlerOptions) {
-  const { backend, firstByteTimeout, stallTimeout, log } = options;
+  const { backend, firstByteTimeout, stallTimeout, log, spans } = options;
   const identify = createIdentifier(options);
 
   return async (request: IncomingMessage, response: ServerResponse, abort: AbortController): Promise<Served> => {
     let asked: Route = { kind: 'version' };
+    let end: ((served: Served) => void) | undefined;
     const patience = new Patience(abort);
     patience.start(
       firstByteTimeout,
       () => new PullError('unavailable', `nothing came within ${firstByteTimeout} s (mirror.firstByteTimeout)`),
     );
+    const became = (result: string): Served => {
+      const served = { kind: asked.kind, result };
+      end?.(served);
+      return served;
+    };
     try {
       const method = allowed(request.method);
       asked = route(request.url ?? '');
       if (asked.kind === 'version') sendVersion(response);
-      else if (asked.kind === 'manifest') await sendManifest(asked, method, request, response, abort.signal);
-      else await serveBlob(asked, method, request, response, abort.signal, patience);
+      else {
+        const requester = identify(request, asked, asked.form);
+        end = spans?.begin(request, requester, asked, backend.scopeOf?.(requester));
+        if (asked.kind === 'manifest') await sendManifest(asked, method, requester, response, abort.signal);
+        else await serveBlob(asked, method, { request, requester }, response, abort.signal, patience);
+      }
     } catch (error) {
-      if (response.closed) return { kind: asked.kind, result: 'left' };
+      if (response.closed) return became('left');
       const cut = response.headersSent;
       fail(asked, error, response);
-      if (cut) return { kind: asked.kind, result: 'cut' };
+      if (cut) return became('cut');
     } finally {
       patience.stop();
     }
-    return { kind: asked.kind, result: String(response.statusCode) };
+    return became(String(response.statusCode));
   };
 
   async function sendManifest(
     asked: Content,
     method: Method,
-    request: IncomingMessage,
+    requester: Requester,
     response: ServerResponse,
     signal: AbortSignal,
   ): Promise<void> {
-    const requester = identify(request, asked, asked.form);
     const manifest = await untilAborted(backend.manifest(requester, asked.reference, method, signal), signal);
     if (method === 'GET' && manifest.body?.length !== manifest.size) {
       throw new Error(`the backend gave ${manifest.body?.length} bytes of a manifest of ${manifest.size}`);
@@ -83,12 +95,11 @@ export function createHandler(options: HandlerOptions) {
   async function serveBlob(
     asked: Content,
     method: Method,
-    request: IncomingMessage,
+    { request, requester }: { readonly request: IncomingMessage; readonly requester: Requester },
     response: ServerResponse,
     signal: AbortSignal,
     patience: Patience,
   ): Promise<void> {
-    const requester = identify(request, asked, asked.form);
     const blob = await untilAborted(backend.openBlob(requester, asked.reference, signal), signal);
     const { range, 'if-range': ifRange } = request.headers;
     const plan = planBlob({ method, range, ifRange: ifRange?.toString() }, blob, randomBytes(16).toString('hex'));

@@ -1,5 +1,6 @@
 import { type Credentials, type ImageReference, type RegistryClient, RegistryError } from '../registry/types.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { TraceHeaders } from '../telemetry/trace-context.ts';
 import type { Authorizations } from './authorizations.ts';
 import { type ImageContents, resolveImage } from './image.ts';
 
@@ -20,6 +21,7 @@ export interface ImageQuestion {
   readonly reference: ImageReference;
   readonly credentials: Credentials;
   readonly credentialsKey: string;
+  readonly trace?: TraceHeaders | undefined;
 }
 
 /**
@@ -28,11 +30,11 @@ export interface ImageQuestion {
  */
 export async function checkImage(
   { client, authorizations, log }: CheckOptions,
-  { reference, credentials, credentialsKey }: ImageQuestion,
+  { reference, credentials, credentialsKey, trace }: ImageQuestion,
   signal: AbortSignal,
 ): Promise<ImageContents> {
   const name = reference.digest ?? reference.tag ?? 'latest';
-  const answer = resolveImage(client, reference, credentials, signal).then(
+  const answer = resolveImage(client, reference, { credentials, signal, trace }).then(
     (contents) => {
       authorizations.accepted(reference, name, credentialsKey, contents);
       return contents;

@@ -1,10 +1,11 @@
 import type { Native } from '../native/types.ts';
 import { credentialsFromAuthConfig, credentialsKey } from '../registry/credentials.ts';
 import { parseImageReference } from '../registry/reference.ts';
-import type { AuthConfig, Credentials, RegistryClient, Repository } from '../registry/types.ts';
+import type { AuthConfig, Credentials, RegistryClient, Repository, RequestOptions } from '../registry/types.ts';
 import type { PieceStore } from '../store/types.ts';
 import type { Swarm } from '../swarm/types.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { TraceScope } from '../telemetry/trace-scope.ts';
 import { untilAborted } from '../until-aborted.ts';
 import { decideAccess } from './access.ts';
 import { Authorizations } from './authorizations.ts';
@@ -12,13 +13,20 @@ import { BlobTable } from './blob-table.ts';
 import { type CheckOptions, checkImage } from './check.ts';
 import { Fetching } from './fetching.ts';
 import type { ImageContents } from './image.ts';
-import { type BytesBySource, type ObservedPull, type PullObserver, type PullOutcome, unobserved } from './observer.ts';
+import {
+  type BytesBySource,
+  manifestSpan,
+  type ObservedPull,
+  type PullObserver,
+  type PullOutcome,
+  unobserved,
+} from './observer.ts';
 import { OriginFetch } from './origin-fetch.ts';
 import type { Policy, PolicyPod, PolicyStep } from './policy.ts';
 import { layersAhead } from './prefetch.ts';
 import { readBlob } from './reader.ts';
 import { asPullError, Session } from './session.ts';
-import { createSource, type Source } from './source.ts';
+import { createSource, type Source, traceOf } from './source.ts';
 import { type ManifestAnswer, type MirrorBackend, type OpenBlob, PullError, type Requester } from './types.ts';
 
 export interface PullEngineOptions {
@@ -49,6 +57,7 @@ export interface PullRequest {
   readonly pod?: PolicyPod & { readonly name: string; readonly uid?: string };
   /** W3C trace context of the request. */
   readonly traceparent?: string;
+  readonly tracestate?: string;
 }
 
 export type OpenResult =
@@ -118,16 +127,13 @@ export class PullEngine implements MirrorBackend {
       if (!decision.accelerate) return { kind: 'declined', reason: decision.rule };
       const credentials = credentialsFromAuthConfig(request.auth, reference.registry);
       const question = { reference, credentials, credentialsKey: credentialsKey(credentials) };
+      const trace = this.#observer.opened(observed(request, decision.rule), request.tracestate);
       const session = new Session({
         ...question,
         rule: decision.rule,
-        resolve: (signal) => checkImage(this.#check, question, signal),
-        trace: this.#observer.opened({
-          image: request.image,
-          rule: decision.rule,
-          ...(request.pod?.name && { pod: named(request.pod) }),
-          ...(request.traceparent !== undefined && { traceparent: request.traceparent }),
-        }),
+        resolve: (signal) =>
+          checkImage(this.#check, { ...question, trace: trace.scope?.headersFor(manifestSpan) }, signal),
+        trace,
       });
       return { kind: 'accepted', rule: decision.rule, pull: this.#start(session) };
     } catch (error) {
@@ -155,7 +161,12 @@ export class PullEngine implements MirrorBackend {
       session.noteServed();
       return answer(known, method);
     }
-    const options = { credentials, signal, ...(requester.accept.length > 0 && { accept: requester.accept }) };
+    const options = {
+      credentials,
+      signal,
+      trace: session?.source.trace.scope?.headersFor(manifestSpan),
+      ...(requester.accept.length > 0 && { accept: requester.accept }),
+    };
     try {
       const found =
         method === 'HEAD'
@@ -171,12 +182,14 @@ export class PullEngine implements MirrorBackend {
   async openBlob(requester: Requester, digest: string, signal: AbortSignal): Promise<OpenBlob> {
     const { session, credentials } = this.#access(requester);
     if (session === undefined) {
-      const size = await this.#blobSize(requester, digest, credentials, signal);
+      const size = await this.#blobSize(requester, digest, { credentials, signal });
       const source = createSource(requester, credentials, this.#observer.direct);
       return this.#openBlob(digest, size, { source, rank: 0 });
     }
     const contents = await untilAborted(session.image, signal);
-    const size = contents.sizes.get(digest) ?? (await this.#blobSize(requester, digest, credentials, signal));
+    const trace = traceOf(session.source, digest);
+    const size =
+      contents.sizes.get(digest) ?? (await this.#blobSize(requester, digest, { credentials, signal, trace }));
     session.noteServed();
     this.#prefetch(session, contents, digest);
     return this.#openBlob(digest, size, {
@@ -184,6 +197,12 @@ export class PullEngine implements MirrorBackend {
       rank: rankOf(contents, digest),
       onFailure: (error) => session.noteFailure(error),
     });
+  }
+
+  /** The recorded pull that a request rides on. */
+  scopeOf(requester: Requester): TraceScope | undefined {
+    const access = decideAccess(requester, [...(this.#sessions.get(nameOf(requester)) ?? [])]);
+    return access.kind === 'session' ? access.session.source.trace.scope : undefined;
   }
 
   #access(requester: Requester): { readonly session?: Session; readonly credentials: Credentials } {
@@ -204,14 +223,9 @@ export class PullEngine implements MirrorBackend {
   }
 
   /** Asks the registry: the answer also says whether these credentials may have the blob at all. */
-  async #blobSize(
-    repository: Repository,
-    digest: string,
-    credentials: Credentials,
-    signal: AbortSignal,
-  ): Promise<number> {
+  async #blobSize(repository: Repository, digest: string, options: RequestOptions): Promise<number> {
     try {
-      return (await this.#options.client.headBlob(repository, digest, { credentials, signal })).size;
+      return (await this.#options.client.headBlob(repository, digest, options)).size;
     } catch (error) {
       throw asPullError(error);
     }
@@ -292,8 +306,14 @@ function rankOf({ layers }: ImageContents, digest: string): number {
   return layers.findIndex((layer) => layer.digest === digest);
 }
 
-function named({ namespace, name, uid }: NonNullable<PullRequest['pod']>): NonNullable<ObservedPull['pod']> {
-  return { namespace, name, ...(uid && { uid }) };
+function observed({ image, pod, traceparent }: PullRequest, rule: string): ObservedPull {
+  const { namespace = '', name = '', uid } = pod ?? {};
+  return {
+    image,
+    rule,
+    ...(name && { pod: { namespace, name, ...(uid && { uid }) } }),
+    ...(traceparent !== undefined && { traceparent }),
+  };
 }
 
 function nameOf({ registry, repository }: Repository): string {

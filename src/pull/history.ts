@@ -1,4 +1,5 @@
 import { Distribution, type DistributionSnapshot } from '../telemetry/distribution.ts';
+import type { TraceScope } from '../telemetry/trace-scope.ts';
 import {
   type BytesBySource,
   noBytes,
@@ -38,8 +39,10 @@ export interface HistoryOptions {
   readonly now: () => number;
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
-  /** Gets every pull that has ended. */
-  readonly onEnd?: (pull: PullDetail) => void;
+  /** Gets every pull that has ended, and its place in a trace. */
+  readonly onEnd?: (pull: PullDetail, scope: TraceScope | undefined) => void;
+  /** Whether a pull is recorded, and where it stands in its trace; none is without it. */
+  readonly scopeOf?: (traceparent: string | undefined, tracestate: string | undefined) => TraceScope | undefined;
 }
 
 /** Ended pulls that are remembered, and their layers together: some MB at most. */
@@ -86,8 +89,9 @@ export class PullHistory implements PullObserver {
     };
   }
 
-  opened(pull: ObservedPull): PullTrace {
-    const { blockBytes, now, wall } = this.#options;
+  opened(pull: ObservedPull, tracestate?: string): PullTrace {
+    const { blockBytes, now, wall, scopeOf } = this.#options;
+    const scope = scopeOf?.(pull.traceparent, tracestate);
     this.#opened += 1;
     const record = new PullRecord({
       id: String(this.#opened),
@@ -95,10 +99,12 @@ export class PullHistory implements PullObserver {
       blockBytes,
       now,
       began: wall(),
+      scope,
       onEnd: (ended) => this.#archive(ended, pull.rule),
     });
     this.#active.set(record.id, record);
     return {
+      scope,
       manifest: (layers) => record.manifest(layers),
       requested: (digest, size) => record.requested(digest, size),
       piece: (piece) => {
@@ -174,7 +180,7 @@ export class PullHistory implements PullObserver {
     if (record.state !== 'pulling') counts[record.state] += 1;
     this.#results.set(kind, counts);
     if (record.firstByteMs !== undefined) this.#firstByte.observe(record.firstByteMs / 1000);
-    this.#options.onEnd?.(record.detail());
+    this.#options.onEnd?.(record.detail(), record.scope);
     this.#ended.set(record.id, record);
     this.#weight += record.weight;
     for (const [id, oldest] of this.#ended) {

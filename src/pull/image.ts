@@ -1,11 +1,11 @@
 import { type Descriptor, parseManifest } from '../registry/manifest.ts';
 import { nodePlatform, selectPlatform } from '../registry/platform.ts';
 import {
-  type Credentials,
   type ImageReference,
   type Manifest,
   type RegistryClient,
   RegistryError,
+  type RequestOptions,
 } from '../registry/types.ts';
 
 /** What the registry showed of an image: the manifests of this node's platform, and what they name. */
@@ -23,16 +23,14 @@ export interface ImageContents {
 }
 
 /**
- * Fetches the manifest of an image with these credentials and, when it is an index, the one of the node's platform.
+ * Fetches the manifest of an image with the options' credentials and, when it is an index, the one of the node's platform.
  * Rejects with a `RegistryError`.
  */
 export async function resolveImage(
   client: Pick<RegistryClient, 'getManifest'>,
   reference: ImageReference,
-  credentials: Credentials,
-  signal: AbortSignal,
+  options: RequestOptions,
 ): Promise<ImageContents> {
-  const options = { credentials, signal };
   const root = await client.getManifest(reference, reference.digest ?? reference.tag ?? 'latest', options);
   const parsed = parseManifest(root.mediaType, root.body);
   if (parsed.kind === 'image') return contentsOf(root, [root], parsed);

@@ -1,4 +1,4 @@
-import { type BytesBySource, byteSources, noBytes, type ObservedPiece } from './observer.ts';
+import { type ByteSource, type BytesBySource, byteSources, noBytes, type ObservedPiece } from './observer.ts';
 import { Timeline, type TimelineView } from './timeline.ts';
 
 /** A blob of a pull, for the eyes of people. Times are milliseconds since the pull's begin; absent: has not happened. */
@@ -22,6 +22,14 @@ export interface LayerView {
    */
   readonly map: string;
   readonly timeline: TimelineView;
+  /** Sources that gave something: pieces, and from when on they were asked until all of theirs were here. */
+  readonly sources: Partial<Record<ByteSource, SourceView>>;
+}
+
+export interface SourceView {
+  readonly pieces: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
 }
 
 /** Characters of a map at most. */
@@ -37,6 +45,7 @@ export class LayerRecord {
   readonly #pieces: number;
   readonly #bytes = noBytes();
   readonly #timeline = new Timeline();
+  readonly #sources = byteSources.map(() => ({ pieces: 0, firstMs: Number.POSITIVE_INFINITY, lastMs: 0 }));
   /** By character of the map: pieces that came, and 1 + the source of the last. */
   readonly #came: Uint32Array;
   readonly #source: Uint8Array;
@@ -60,14 +69,20 @@ export class LayerRecord {
     this.#requestedMs ??= atMs;
   }
 
-  piece({ index, bytes, source }: ObservedPiece, atMs: number): void {
+  piece({ index, bytes, source, tookMs = 0 }: ObservedPiece, atMs: number): void {
     this.#bytes[source] += bytes;
     this.#timeline.add(atMs, source, bytes);
     this.#firstPieceMs ??= atMs;
     this.#lastPieceMs = atMs;
     const at = Math.floor((index * this.#came.length) / this.#pieces);
     this.#came[at] = (this.#came[at] ?? 0) + 1;
-    this.#source[at] = 1 + byteSources.indexOf(source);
+    const row = byteSources.indexOf(source);
+    this.#source[at] = 1 + row;
+    const sum = this.#sources[row];
+    if (sum === undefined) return;
+    sum.pieces += 1;
+    sum.firstMs = Math.min(sum.firstMs, Math.max(0, atMs - tookMs));
+    sum.lastMs = atMs;
   }
 
   delivered(bytes: number, atMs: number): void {
@@ -90,7 +105,17 @@ export class LayerRecord {
       ...(this.#lastDeliveredMs !== undefined && { lastDeliveredMs: this.#lastDeliveredMs }),
       map: this.#map(),
       timeline: this.#timeline.view(),
+      sources: this.#sourceViews(),
     };
+  }
+
+  #sourceViews(): LayerView['sources'] {
+    const views: Partial<Record<ByteSource, SourceView>> = {};
+    for (const [row, source] of byteSources.entries()) {
+      const sum = this.#sources[row];
+      if (sum !== undefined && sum.pieces > 0) views[source] = { ...sum };
+    }
+    return views;
   }
 
   #map(): string {

@@ -1,3 +1,4 @@
+import type { TraceScope } from '../telemetry/trace-scope.ts';
 import type { PullError } from './types.ts';
 
 /**
@@ -37,6 +38,8 @@ export interface ObservedPiece {
   readonly from?: string;
   /** The sender's zone, where it is known. */
   readonly zone?: string;
+  /** Milliseconds since it was asked for. Absent for the cache. */
+  readonly tookMs?: number;
 }
 
 /** The runtime's answer to the kubelet; `cancelled` when nobody waited for it any more. */
@@ -47,6 +50,8 @@ export type PullOutcome =
 
 /** One pull, or all requests together that ride on no session. */
 export interface PullTrace {
+  /** Its place in a trace that is recorded: for what is asked of others. */
+  readonly scope?: TraceScope | undefined;
   /** The registry showed the image: its layers in the order of unpacking. */
   manifest(layers: readonly { readonly digest: string; readonly size: number }[]): void;
   /** The runtime asked for a blob of `size` bytes. */
@@ -62,8 +67,8 @@ export interface PullTrace {
 }
 
 export interface PullObserver {
-  /** A pull was let in. */
-  opened(pull: ObservedPull): PullTrace;
+  /** A pull was let in. `tracestate` belongs to its `traceparent`. */
+  opened(pull: ObservedPull, tracestate?: string): PullTrace;
   /** For requests that ride on no session: pause images, `ctr`, podman. */
   readonly direct: PullTrace;
   /** A blob's SHA-256 was wrong. */
@@ -79,6 +84,14 @@ const silent: PullTrace = {
   fellBack: () => undefined,
   ended: () => undefined,
 };
+
+/** The name of a blob's span below its pull's (`TraceScope`). */
+export function layerSpan(digest: string): string {
+  return `layer ${digest}`;
+}
+
+/** The same of the registry's check. */
+export const manifestSpan = 'manifest';
 
 /** Nobody looks. */
 export const unobserved: PullObserver = { opened: () => silent, direct: silent, mismatched: () => undefined };

@@ -5,7 +5,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Blob } from './blob.ts';
 import { PieceAssembler } from './piece-assembler.ts';
 import type { Run } from './piece-table.ts';
-import { countPiece, type Source } from './source.ts';
+import { countPiece, type Source, traceOf } from './source.ts';
 import { PullError } from './types.ts';
 
 export interface OriginFetchOptions {
@@ -13,6 +13,8 @@ export interface OriginFetchOptions {
   readonly store: PieceStore;
   readonly native: Pick<Native, 'crc32c'>;
   readonly log: Logger;
+  /** Milliseconds. */
+  readonly now?: () => number;
 }
 
 export interface OriginRequest {
@@ -46,6 +48,8 @@ export class OriginFetch {
    */
   async fetch({ blob, run, source, signal, onFirstByte, onPiece }: OriginRequest): Promise<PullError | undefined> {
     const { client, store, native } = this.#options;
+    const now = this.#options.now ?? Date.now;
+    const began = now();
     blob.table.markFetching(run);
     const assembler = new PieceAssembler({
       digest: blob.digest,
@@ -56,7 +60,8 @@ export class OriginFetch {
       signal,
       onPiece: (index, piece) => {
         const bytes = piece.bytes.length;
-        countPiece(source, { digest: blob.digest, index, bytes, source: 'origin', from: source.registry });
+        const from = source.registry;
+        countPiece(source, { digest: blob.digest, index, bytes, source: 'origin', from, tookMs: now() - began });
         blob.arrived(index, source);
         onPiece?.(index, piece.crc32c);
         // Those who waited pin the piece in the next microtasks; released any earlier it might be evicted before.
@@ -70,6 +75,7 @@ export class OriginFetch {
         range: blob.layout.rangeOf(run.from, run.to),
         size: blob.layout.size,
         signal,
+        trace: traceOf(source, blob.digest),
         onData: (chunk) => {
           onFirstByte?.();
           return assembler.take(chunk);

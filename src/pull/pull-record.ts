@@ -1,3 +1,4 @@
+import type { TraceScope } from '../telemetry/trace-scope.ts';
 import { LayerRecord, type LayerView } from './layer-record.ts';
 import { PieceLayout } from './layout.ts';
 import {
@@ -15,6 +16,8 @@ import type { PullError } from './types.ts';
 export interface PullView extends ObservedPull {
   /** Counts up from 1 with each pull of this engine. */
   readonly id: string;
+  /** Of the trace that it is recorded in: 32 hex digits. */
+  readonly traceId?: string;
   /** When it began, as ISO 8601. */
   readonly began: string;
   readonly state: 'pulling' | PullOutcome['result'];
@@ -55,6 +58,8 @@ export interface PullRecordOptions {
   readonly now: () => number;
   /** Milliseconds since the epoch, at the begin. */
   readonly began: number;
+  /** Its place in a trace that is recorded. */
+  readonly scope?: TraceScope | undefined;
   /** Called once, at the end. */
   readonly onEnd: (record: PullRecord) => void;
 }
@@ -87,6 +92,10 @@ export class PullRecord implements PullTrace {
     this.id = options.id;
     this.#options = options;
     this.#beganAt = options.now();
+  }
+
+  get scope(): TraceScope | undefined {
+    return this.#options.scope;
   }
 
   /** How many layers it remembers: what it costs. */
@@ -162,6 +171,7 @@ export class PullRecord implements PullTrace {
     return {
       id: this.id,
       ...this.#options.pull,
+      ...(this.scope && { traceId: this.scope.traceId }),
       began: new Date(this.#options.began).toISOString(),
       state: this.#state,
       elapsedMs: this.elapsedMs,

@@ -1,6 +1,7 @@
 import type { Credentials, Repository } from '../registry/types.ts';
+import type { TraceHeaders } from '../telemetry/trace-context.ts';
 import { DeliveryOrder } from './delivery-order.ts';
-import { type BytesBySource, noBytes, type ObservedPiece, type PullTrace } from './observer.ts';
+import { type BytesBySource, layerSpan, noBytes, type ObservedPiece, type PullTrace } from './observer.ts';
 
 /** Somebody's right to fetch from a repository, and the account of what was fetched in their name. */
 export interface Source extends Repository {
@@ -24,6 +25,11 @@ export function createSource(repository: Repository, credentials: Credentials, t
     peers: new Set(),
     trace,
   };
+}
+
+/** What goes along with requests for a blob in its name; undefined where its pull is not recorded. */
+export function traceOf({ trace }: Source, digest: string): TraceHeaders | undefined {
+  return trace.scope?.headersFor(layerSpan(digest));
 }
 
 /** Books a piece on the account of the pull that it came for. */

@@ -3,7 +3,7 @@ import type { Destination, PieceMemory, Swarm } from '../swarm/types.ts';
 import type { Blob } from './blob.ts';
 import type { BlobFetcher } from './fetching.ts';
 import type { OriginFetch } from './origin-fetch.ts';
-import { countPiece, type Source } from './source.ts';
+import { countPiece, type Source, traceOf } from './source.ts';
 
 /**
  * A reader that waits while nothing of its blob is on its way here, and nothing has come, for so long: the swarm has forgotten
@@ -110,7 +110,15 @@ export class SwarmFetcher implements BlobFetcher {
       source: `${source.registry}/${source.repository}`,
       end,
     };
-    this.#options.swarm.add(target, { source: target.source, ...this.#transfers(blob, state) }, this.#held(blob));
+    const destination: Destination = {
+      source: target.source,
+      get trace() {
+        const payer = sourceOf(blob);
+        return payer && traceOf(payer, digest);
+      },
+      ...this.#transfers(blob, state),
+    };
+    this.#options.swarm.add(target, destination, this.#held(blob));
     return true;
   }
 
@@ -133,6 +141,7 @@ export class SwarmFetcher implements BlobFetcher {
     { piece, from, signal }: { readonly piece: number; readonly from: string; readonly signal: AbortSignal },
   ): Promise<PieceMemory> {
     const run = { from: piece, to: piece + 1 };
+    const began = this.#options.now();
     const transfers = state.underWay.get(piece) ?? 0;
     state.underWay.set(piece, transfers + 1);
     if (transfers === 0 && blob.table.isAbsent(piece)) blob.table.markFetching(run);
@@ -159,6 +168,7 @@ export class SwarmFetcher implements BlobFetcher {
               bytes,
               source: sender?.role === 'mirror' ? 'mirror' : 'peer',
               from,
+              tookMs: this.#options.now() - began,
               ...(sender && { zone: sender.zone }),
             });
           }

@@ -1,4 +1,5 @@
 import type { Repository } from '../registry/types.ts';
+import type { TraceScope } from '../telemetry/trace-scope.ts';
 
 /** What the mirror needs of the pull room. */
 
@@ -50,6 +51,8 @@ export interface MirrorBackend {
   ): Promise<ManifestAnswer>;
   /** Checks that the requester may have the blob and knows its size. Rejects with a `PullError`. */
   openBlob(requester: Requester, digest: string, signal: AbortSignal): Promise<OpenBlob>;
+  /** The recorded pull that the request rides on; undefined where there is none. */
+  scopeOf?(requester: Requester): TraceScope | undefined;
 }
 
 export type PullErrorKind =

@@ -37,6 +37,8 @@ export interface RegistryClientOptions {
   readonly tunnelFor?: TunnelRule | undefined;
   /** Another way to what the registry redirects to. */
   readonly detour?: Detour | undefined;
+  /** Registries that are told of the trace (`telemetry.traces.registries`). */
+  readonly tracing?: readonly string[] | undefined;
   readonly clock?: Clock;
 }
 
@@ -78,7 +80,8 @@ class OriginClient implements RegistryClient {
       transferTimeoutMs: options.transferTimeout * 1000,
       connections: options.parallels,
     });
-    this.#origin = new Origin(options.hosts, this.#connections, this.#clock, options.detour);
+    const { hosts, detour, tracing } = options;
+    this.#origin = new Origin({ hosts, connections: this.#connections, clock: this.#clock, detour, tracing });
     // One stall must leave time for one more try; undici notices a stall up to a second late.
     const patienceMs = 2 * options.transferTimeout * 1000 + 1000;
     this.#metadataLimits = { fruitless: 4, total: 4, waitMs: 5_000, patienceMs, firstWaitMs: 100 };
@@ -130,10 +133,10 @@ class OriginClient implements RegistryClient {
   async headBlob(repository: Repository, digest: string, options: RequestOptions): Promise<{ size: number }> {
     const answer = new BodyCollector(0);
     const path = `blobs/${parseDigest(digest)}`;
-    const { credentials, signal } = options;
+    const { credentials, signal, trace } = options;
     const headers = identity;
     await this.#askMetadata(
-      { method: 'HEAD', repository, path, headers, credentials, signal, immutable: true },
+      { method: 'HEAD', repository, path, headers, credentials, signal, immutable: true, trace },
       answer,
     );
     const size = contentLength(answer);
@@ -146,11 +149,12 @@ class OriginClient implements RegistryClient {
     const description = describeContent('GET', repository, path);
     const budget = new RetryBudget(this.#blobLimits, this.#clock);
     const transfer = new RangeTransfer(options, description, () => budget.progressed());
-    const { credentials, signal } = options;
+    const { credentials, signal, trace } = options;
+    const about = { repository, path, credentials, signal, trace };
     const attempt = async () => {
       const range = transfer.rangeHeader;
       const headers = { ...identity, ...(range !== undefined && { range }) };
-      const question: Question = { method: 'GET', repository, path, headers, credentials, signal, immutable: true };
+      const question: Question = { method: 'GET', ...about, headers, immutable: true };
       await this.#origin.ask(question, transfer.reader());
       if (transfer.missing !== undefined) {
         const message = `${description}: the answer ended at byte ${transfer.missing.start} of ${options.range.end}`;
@@ -175,10 +179,10 @@ class OriginClient implements RegistryClient {
   ): Promise<string> {
     const path = `manifests/${parseTagOrDigest(reference)}`;
     const accept = (options.accept ?? manifestTypes).join(', ');
-    const { credentials, signal } = options;
+    const { credentials, signal, trace } = options;
     const headers = { ...identity, accept };
     const immutable = isDigest(reference);
-    await this.#askMetadata({ method, repository, path, headers, credentials, signal, immutable }, answer);
+    await this.#askMetadata({ method, repository, path, headers, credentials, signal, immutable, trace }, answer);
     return describeContent(method, repository, path);
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { TraceHeaders } from '../telemetry/trace-context.ts';
 import { refusalError, SuccessGate } from './answer.ts';
 import { Authorizer } from './authorizer.ts';
 import { parseChallenges } from './challenge.ts';
@@ -23,6 +24,18 @@ export interface Question {
   readonly deadlineMs?: number;
   /** Whether the path names the content by its digest. */
   readonly immutable: boolean;
+  /** The trace that it belongs to. */
+  readonly trace: TraceHeaders | undefined;
+}
+
+export interface OriginOptions {
+  readonly hosts: RegistryHosts;
+  readonly connections: Connections;
+  readonly clock: Clock;
+  /** For redirects of content that is named by its digest. */
+  readonly detour?: Detour | undefined;
+  /** Registries that are told of the trace, by host[:port]. */
+  readonly tracing?: readonly string[] | undefined;
 }
 
 /** One try of a request to a registry: authentication and redirects, up to a success or an error. */
@@ -31,11 +44,12 @@ export class Origin {
   readonly #connections: Connections;
   readonly #authorizer: Authorizer;
   readonly #detour: Detour | undefined;
+  readonly #tracing: ReadonlySet<string>;
 
-  /** `detour`: for redirects of content that is named by its digest. */
-  constructor(hosts: RegistryHosts, connections: Connections, clock: Clock, detour?: Detour) {
+  constructor({ hosts, connections, clock, detour, tracing = [] }: OriginOptions) {
     this.#hosts = hosts;
     this.#detour = detour;
+    this.#tracing = new Set(tracing.map((host) => host.toLowerCase()));
     this.#connections = connections;
     this.#authorizer = new Authorizer(
       (request) => fetchToken((http, reader) => this.#send(request.repository, http, reader), request),
@@ -55,13 +69,14 @@ export class Origin {
     };
     const origin = registryOrigin(repository.registry, this.#hosts);
     const url = new URL(`${origin}/v2/${repository.repository}/${question.path}`);
+    const trace = this.#tracing.has(repository.registry.toLowerCase()) ? question.trace : undefined;
     let authorization = this.#authorizer.current(repository, credentials);
     for (let answered = false; ; answered = true) {
       const gate = new SuccessGate(reader);
       const request: HttpRequest = {
         method: question.method,
         url,
-        headers: { ...question.headers, ...(authorization !== undefined && { authorization }) },
+        headers: { ...question.headers, ...trace, ...(authorization !== undefined && { authorization }) },
         signal,
         ...(question.deadlineMs !== undefined && { deadlineMs: question.deadlineMs }),
       };

@@ -28,6 +28,9 @@ export interface Detour {
   failed(url: URL): void;
 }
 
+/** Credentials, and the trace that this registry alone was to be told of. */
+const forOneOrigin = new Set(['authorization', 'traceparent', 'tracestate']);
+
 /**
  * Does the request and follows its redirects; the reader sees the last answer alone. `send` does one exchange. Returns
  * the request that got that answer. Rejects like `send`, and with a `RegistryError` of kind `invalid` for a redirect
@@ -97,7 +100,7 @@ export function redirected(request: HttpRequest, location: string | undefined, r
   url.username = '';
   url.password = '';
   if (url.origin === request.url.origin) return { ...request, url };
-  const kept = Object.entries(request.headers).filter(([name]) => name.toLowerCase() !== 'authorization');
+  const kept = Object.entries(request.headers).filter(([name]) => !forOneOrigin.has(name.toLowerCase()));
   return { ...request, url, headers: Object.fromEntries(kept) };
 }
 

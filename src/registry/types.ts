@@ -1,3 +1,5 @@
+import type { TraceHeaders } from '../telemetry/trace-context.ts';
+
 /** What the other rooms may know of the registry room. */
 
 /** A repository at a registry. `registry` is canonical: `docker.io`, never `index.docker.io`; `host[:port]` otherwise. */
@@ -39,6 +41,8 @@ export interface AuthConfig {
 export interface RequestOptions {
   readonly credentials: Credentials;
   readonly signal?: AbortSignal;
+  /** The trace that it belongs to, for registries that are told (`telemetry.traces.registries`). */
+  readonly trace?: TraceHeaders | undefined;
 }
 
 export interface ManifestOptions extends RequestOptions {

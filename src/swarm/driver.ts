@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import type { AgentMessage, Peer, ShardMessage } from './messages.ts';
+import type { AgentMessage, Peer, ShardMessage, Want } from './messages.ts';
 import { OriginLine } from './origin-line.ts';
 import type { TargetOptions } from './schedule/target.ts';
 import { Schedule, type ScheduleCounts, type ScheduleLimits, type ScheduleOutput } from './schedule.ts';
@@ -120,7 +120,8 @@ export class Driver implements ScheduleOutput {
   }
 
   say(message: AgentMessage): void {
-    if (!this.#closed) this.#options.say(message);
+    if (this.#closed) return;
+    this.#options.say(message.kind === 'want' ? this.#traced(message) : message);
   }
 
   download(blob: string, piece: number, peer: Peer, crc32c: number | undefined): void {
@@ -169,7 +170,8 @@ export class Driver implements ScheduleOutput {
     const { client, hints } = this.#options;
     const memory = await destination.reserve(piece, peer.id, signal);
     try {
-      const request = { peer, key: { digest: blob, index: piece }, crc32c, destination: memory.buffer, signal };
+      const key = { digest: blob, index: piece };
+      const request = { peer, key, crc32c, destination: memory.buffer, signal, trace: destination.trace };
       const actual = await client.fetch(hints ? { ...request, source: destination.source } : request);
       memory.commit(actual);
       return actual;
@@ -177,6 +179,11 @@ export class Driver implements ScheduleOutput {
       memory.abort();
       throw error;
     }
+  }
+
+  #traced(want: Want): Want {
+    const trace = this.#blobs.get(want.blob)?.destination.trace;
+    return trace === undefined ? want : { ...want, trace: trace.traceparent };
   }
 
   #downloadFailed({ blob, piece, peer }: PeerPiece, error: unknown, signal: AbortSignal): void {

@@ -36,6 +36,8 @@ export interface Want {
   readonly urgent: boolean;
   /** `<registry>/<repository>`: where a lease is for, and where a mirror finds it with its own credentials. */
   readonly source: string;
+  /** `traceparent` of the blob's span; only where the pull is recorded. */
+  readonly trace?: string;
 }
 
 /** The agent has the piece, checked. Also ends its want. */

@@ -2,11 +2,13 @@ import os from 'node:os';
 import type { Config } from '../config/schema.ts';
 import type { Native } from '../native/types.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { RemoteSpans } from '../telemetry/remote-spans.ts';
 import type { DirectoryStat } from './directory/directory.ts';
 import { leasesPerOrigin } from './directory/origins.ts';
 import { createDirectoryHost } from './directory-service/host.ts';
 import { createDirectoryLinks } from './directory-service/links.ts';
 import { createDirectoryServer, type DirectoryServer } from './directory-service/server.ts';
+import { tracedHost } from './directory-service/traced-host.ts';
 import type { DirectoryHost, DirectoryLinks, DirectoryLinksState } from './directory-service/types.ts';
 import { type Identity, identityOf } from './identity.ts';
 import { createMembership } from './membership/config.ts';
@@ -39,6 +41,8 @@ export interface SwarmNodeOptions {
   readonly native: Pick<Native, 'crc32c'>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
+  /** Records what this node does for the traces of others; without it nothing is. */
+  readonly spans?: RemoteSpans | undefined;
 }
 
 export interface NodeFacts {
@@ -78,12 +82,13 @@ export class SwarmNode {
     identity: Identity,
     membership: Membership,
   ) {
-    const { config, native } = options;
+    const { config, native, spans } = options;
     this.#options = options;
     this.#security = security;
     this.identity = identity;
     this.membership = membership;
-    this.host = createDirectoryHost({ membership, transferTimeoutMs: config.transferTimeout * 1000 });
+    const host = createDirectoryHost({ membership, transferTimeoutMs: config.transferTimeout * 1000 });
+    this.host = spans ? tracedHost(host, spans) : host;
     this.client = createPieceClient({
       native,
       connectTimeout: config.connectTimeout,
@@ -150,13 +155,14 @@ export class SwarmNode {
 
   /** Serves the directory's shard, and pieces where there are any. Rejects when the port is not to be had. */
   async listen(provider?: PieceProvider, more: Pick<PieceServerOptions, 'preheat' | 'tunnel'> = {}): Promise<void> {
-    const { config, log } = this.#options;
+    const { config, log, spans } = this.#options;
     const { host } = config;
     if (provider !== undefined) {
       this.#pieces = createPieceServer({
         provider,
         log,
         transferTimeout: config.transferTimeout,
+        spans,
         ...more,
         ...(config.ratelimit.upload > 0 && { rateLimit: config.ratelimit.upload }),
       });

@@ -1,3 +1,4 @@
+import type { TraceHeaders } from '../telemetry/trace-context.ts';
 import type { MemberRole } from './membership/types.ts';
 import type { TargetOptions } from './schedule/target.ts';
 import type { PieceKey } from './transfer/types.ts';
@@ -14,6 +15,8 @@ export interface PieceMemory {
 export interface Destination {
   /** `<registry>/<repository>`: where the blob is from. */
   readonly source: string;
+  /** What goes along with what others are asked for; undefined where nobody's trace is recorded. */
+  readonly trace?: TraceHeaders | undefined;
   /** Memory for exactly the piece. The piece counts as on its way until the memory was committed or given back. */
   reserve(piece: number, from: string, signal: AbortSignal): Promise<PieceMemory>;
   /**

@@ -7,7 +7,13 @@ export interface Span {
   /** 16 hex digits. */
   readonly spanId: string;
   readonly parentId?: string;
+  /** What the caller's tracing systems said, for their own. */
+  readonly state?: string;
   readonly name: string;
+  /** `server`: the answer to somebody's request. `internal` by default. */
+  readonly kind?: 'internal' | 'server';
+  /** Spans that have to do with it and are not above it, of other traces perhaps. */
+  readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
   /** Milliseconds since the epoch. */
   readonly start: number;
   readonly end: number;
@@ -19,8 +25,8 @@ export interface Span {
 export interface ExporterOptions {
   /** `http://collector:4318`, or with a path of its own. */
   readonly endpoint: string;
-  /** What the spans are from: `service.name` and the like. */
-  readonly resource: Readonly<Record<string, string>>;
+  /** What the spans are from, `service.name` and the like: asked for when some are sent. */
+  readonly resource: () => Readonly<Record<string, string>>;
   readonly log: Logger;
 }
 
@@ -28,17 +34,20 @@ export interface ExporterOptions {
 const mostWaiting = 4096;
 const flushEveryMs = 2_000;
 const answerBoundMs = 5_000;
+/** Milliseconds that the end may take. */
+const farewellMs = 2_000;
 
 /**
- * Sends spans by OTLP/HTTP in JSON. The format is one object of an open specification, and Shoal has one kind of span: the
- * OpenTelemetry SDK would bring a dozen packages into a process that runs on every node.
+ * Sends spans by OTLP/HTTP in JSON. The format is one object of an open specification: the OpenTelemetry
+ * SDK would bring a dozen packages into a process that runs on every node.
  */
 export class OtlpExporter {
   readonly #url: string;
   readonly #options: ExporterOptions;
+  readonly #hurry = new AbortController();
   #waiting: Span[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #sending: Promise<void> = Promise.resolve();
+  #sending: Promise<void> | undefined;
   #warned = false;
 
   constructor(options: ExporterOptions) {
@@ -50,24 +59,32 @@ export class OtlpExporter {
 
   export(spans: readonly Span[]): void {
     this.#waiting.push(...spans.slice(0, mostWaiting - this.#waiting.length));
-    this.#timer ??= setTimeout(() => {
+    this.#arm();
+  }
+
+  /** Sends what waits, as far as the collector takes it within two seconds. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    const late = setTimeout(() => this.#hurry.abort(), farewellMs);
+    await this.#sending;
+    clearTimeout(this.#timer);
+    await this.#send();
+    clearTimeout(late);
+  }
+
+  /** One request at a time: a collector that hangs must not gather them. */
+  #arm(): void {
+    if (this.#timer !== undefined || this.#sending !== undefined || this.#waiting.length === 0) return;
+    this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#flush();
+      this.#sending = this.#send().finally(() => {
+        this.#sending = undefined;
+        this.#arm();
+      });
     }, flushEveryMs).unref();
   }
 
-  /** Sends what waits. */
-  async close(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#flush();
-    await this.#sending;
-  }
-
-  /** One request after the other. */
-  #flush(): void {
-    this.#sending = this.#sending.then(() => this.#send());
-  }
-
+  /** Never rejects. */
   async #send(): Promise<void> {
     const spans = this.#waiting;
     this.#waiting = [];
@@ -76,8 +93,8 @@ export class OtlpExporter {
       const answer = await fetch(this.#url, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json' },
-        body: JSON.stringify(otlp(spans, this.#options.resource)),
-        signal: AbortSignal.timeout(answerBoundMs),
+        body: JSON.stringify(otlp(spans, this.#options.resource())),
+        signal: AbortSignal.any([AbortSignal.timeout(answerBoundMs), this.#hurry.signal]),
         redirect: 'error',
       });
       await answer.body?.cancel();
@@ -106,20 +123,23 @@ function otlp(spans: readonly Span[], resource: Readonly<Record<string, string>>
   };
 }
 
-/** SPAN_KIND_INTERNAL and STATUS_CODE_ERROR of opentelemetry-proto, trace.proto. */
-const internalKind = 1;
+/** SPAN_KIND_INTERNAL, SPAN_KIND_SERVER and STATUS_CODE_ERROR of opentelemetry-proto, trace.proto. */
+const kinds = { internal: 1, server: 2 };
 const errorCode = 2;
 
-function spanOf({ traceId, spanId, parentId, name, start, end, attributes, error }: Span): object {
+function spanOf(span: Span): object {
+  const { traceId, spanId, parentId, state, name, kind = 'internal', start, end, attributes, links, error } = span;
   return {
     traceId,
     spanId,
     ...(parentId !== undefined && { parentSpanId: parentId }),
+    ...(state !== undefined && { traceState: state }),
     name,
-    kind: internalKind,
+    kind: kinds[kind],
     startTimeUnixNano: nanoseconds(start),
     endTimeUnixNano: nanoseconds(end),
     attributes: attributesOf(attributes),
+    ...(links !== undefined && { links }),
     ...(error !== undefined && { status: { code: errorCode, message: error } }),
   };
 }

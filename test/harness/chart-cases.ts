@@ -65,6 +65,7 @@ export const chartCases: Readonly<Record<string, RenderOptions>> = {
     'serviceMonitor.enable=true',
     'serviceMonitor.labels.release=prometheus',
     'telemetry.traces.endpoint=http://collector:4318',
+    'telemetry.traces.registries={registry.example.com}',
   ),
   'nothing optional': plus('networkPolicy.enable=false,podDisruptionBudget.enable=false'),
   'policies that name who': {

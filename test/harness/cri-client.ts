@@ -37,6 +37,8 @@ export interface PullOptions {
   readonly auth?: CriAuth;
   /** Aborting it cancels the RPC, as the kubelet does. */
   readonly signal?: AbortSignal;
+  /** gRPC metadata, such as a kubelet's `traceparent`. */
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly pod?: {
     readonly name: string;
     readonly namespace: string;
@@ -85,7 +87,7 @@ export class CriClient {
             },
           }),
     };
-    const response = await this.#call<{ image_ref: string }>('ImageService', 'PullImage', request, options.signal);
+    const response = await this.#call<{ image_ref: string }>('ImageService', 'PullImage', request, options);
     return response.image_ref;
   }
 
@@ -114,7 +116,7 @@ export class CriClient {
     return response.image_filesystems.map((system) => system.fs_id.mountpoint);
   }
 
-  #call<T>(service: string, name: string, request: object, signal?: AbortSignal): Promise<T> {
+  #call<T>(service: string, name: string, request: object, { signal, metadata = {} }: PullOptions = {}): Promise<T> {
     const { path: rpc, requestSerialize, responseDeserialize } = method(service, name);
     const options: CallOptions = signal === undefined ? { deadline: Date.now() + 120_000 } : {};
     return new Promise((resolve, reject) => {
@@ -123,7 +125,7 @@ export class CriClient {
         requestSerialize,
         responseDeserialize,
         request,
-        new Metadata(),
+        Metadata.fromHttp2Headers(metadata),
         options,
         (error: ServiceError | null, value) => {
           signal?.removeEventListener('abort', cancel);

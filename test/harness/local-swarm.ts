@@ -3,6 +3,7 @@ import { systemClock } from '../../src/clock.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { native } from '../../src/native/index.ts';
 import { PullEngine } from '../../src/pull/engine.ts';
+import type { PullObserver } from '../../src/pull/observer.ts';
 import { createPolicy } from '../../src/pull/policy.ts';
 import type { Requester } from '../../src/pull/types.ts';
 import { createPieceStore } from '../../src/store/store.ts';
@@ -14,6 +15,7 @@ import { type DirectoryListener, PeerSwarm } from '../../src/swarm/peer-swarm.ts
 import { createPieceClient } from '../../src/swarm/transfer/client.ts';
 import type { PieceProvider } from '../../src/swarm/transfer/types.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import type { RemoteSpans } from '../../src/telemetry/remote-spans.ts';
 import { openPiecePort } from './piece-port.ts';
 import type { Scope } from './scope.ts';
 import { digestOf, ScriptedClient } from './scripted-client.ts';
@@ -34,7 +36,7 @@ export class LocalNode {
   /** Peers that this node could not reach. */
   readonly unreachable: string[] = [];
 
-  constructor(parts: Pick<LocalNode, 'id' | 'client' | 'store' | 'swarm'>) {
+  constructor(parts: Pick<LocalNode, 'id' | 'client' | 'store' | 'swarm'>, observer?: PullObserver) {
     this.id = parts.id;
     this.client = parts.client;
     this.store = parts.store;
@@ -48,6 +50,7 @@ export class LocalNode {
       parallels: 128,
       log,
       swarm: this.swarm,
+      ...(observer && { observer }),
     });
   }
 
@@ -90,6 +93,10 @@ export interface LocalSwarmOptions {
   readonly memoryBytes?: number;
   /** Changes what a node's piece server gives. */
   readonly provider?: (node: number, provider: PieceProvider) => PieceProvider;
+  /** What each node's pull engine tells of its pulls. */
+  readonly observer?: (node: number) => PullObserver;
+  /** Records what the nodes do for each other's traces. */
+  readonly spans?: RemoteSpans;
 }
 
 /** A swarm whose nodes share this process, one directory shard and one scripted registry. */
@@ -145,6 +152,7 @@ export class LocalSwarm {
     scope.defer(() => store.close());
     const server = await openPiecePort({
       provider: this.#options.provider?.(index, store) ?? store,
+      spans: this.#options.spans,
       log,
       security: { kind: 'loopback' },
       port: 0,
@@ -183,7 +191,7 @@ export class LocalSwarm {
     });
     scope.defer(() => swarm.close());
     const client = new ScriptedClient();
-    const node: LocalNode = new LocalNode({ id, client, store, swarm });
+    const node: LocalNode = new LocalNode({ id, client, store, swarm }, this.#options.observer?.(index));
     this.nodes.push(node);
   }
 

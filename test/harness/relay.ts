@@ -13,6 +13,7 @@ export interface RelayRequest {
   readonly range: string | undefined;
   readonly authorization: string | undefined;
   readonly userAgent: string;
+  readonly traceparent: string | undefined;
   /** The client's IP address. */
   readonly client: string;
   /** What the path asks for, when it is a blob or a manifest. */
@@ -158,6 +159,7 @@ function parse(incoming: IncomingMessage): RelayRequest {
     range: incoming.headers.range,
     authorization: incoming.headers.authorization,
     userAgent: incoming.headers['user-agent'] ?? '',
+    traceparent: [incoming.headers.traceparent].flat()[0],
     client: incoming.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '',
     kind: found?.[1] === 'blobs' ? 'blob' : found?.[1] === 'manifests' ? 'manifest' : 'other',
     reference: found?.[2] ?? '',

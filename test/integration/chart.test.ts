@@ -375,10 +375,9 @@ describe('metrics', () => {
   test('are on loopback, unless Prometheus is to come for them', async () => {
     expect(roleConfig(await render('as it is'), 'agent').telemetry).toMatchObject({ host: '127.0.0.1', port: 65003 });
     const rendered = await render('monitored');
-    expect(roleConfig(rendered, 'agent').telemetry).toMatchObject({
-      host: '0.0.0.0',
-      traces: { endpoint: 'http://collector:4318' },
-    });
+    const traces = { endpoint: 'http://collector:4318', registries: ['registry.example.com'] };
+    expect(roleConfig(rendered, 'agent').telemetry).toMatchObject({ host: '0.0.0.0', traces });
+    for (const role of roles(rendered)) expect(roleConfig(rendered, role).telemetry.traces).toEqual(traces);
     expect(roleConfig(rendered, 'scheduler').telemetry.host).toBe('10.0.0.1');
     const { metadata, spec } = named(ofKind(rendered, 'ServiceMonitor'), 'p2p') as Manifest & {
       spec: { selector: { matchLabels: Labels }; endpoints: { port: string; path: string }[] };

@@ -86,6 +86,7 @@ beforeEach(async () => {
 });
 afterEach(() => scope.close());
 
+const valid = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 const pull = (metadata?: Metadata) => caller.call(pullImage, [request], metadata);
 
 describe('a pull', () => {
@@ -94,19 +95,48 @@ describe('a pull', () => {
     metadata.set('x-newer', 'yes');
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
     metadata.set('traceparent', traceparent);
+    metadata.set('tracestate', 'a=1,b=2');
     const { code, messages } = await pull(metadata);
     expect(code).toBe(status.OK);
     expect(messages).toEqual([answer]);
     expect(runtime.pulls.map(({ body }) => body)).toEqual([request]);
-    expect(runtime.pulls[0]?.metadata).toContain('x-newer: yes');
+    expect(runtime.pulls[0]?.metadata).toEqual(
+      expect.arrayContaining(['x-newer: yes', `traceparent: ${traceparent}`, 'tracestate: a=1,b=2']),
+    );
     expect(engine.messages[0]?.open).toMatchObject({
       image: 'registry.test/app:1',
       auth: { username: 'me', password: secret },
       podName: 'web-0',
       podNamespace: 'shop',
       traceparent,
+      tracestate: 'a=1,b=2',
     });
   });
+
+  test.each([
+    ['no hex', ['nonsense'], ['a=1'], { traceparent: '', tracestate: '' }],
+    ['an id of zeros', [`00-${'0'.repeat(32)}-00f067aa0ba902b7-01`], [], { traceparent: '', tracestate: '' }],
+    ['two of them', [valid, valid], [], { traceparent: '', tracestate: '' }],
+    ['a tracestate that is none', [valid], ['A=1'], { traceparent: valid, tracestate: '' }],
+    ['a tracestate in two parts', [valid], ['a=1', 'b=2'], { traceparent: valid, tracestate: 'a=1,b=2' }],
+    ['a long tracestate', [valid], [`a=1,b=${'v'.repeat(600)}`], { traceparent: valid, tracestate: '' }],
+  ])(
+    'whose trace has %s goes to the runtime as it came, and the engine hears what is valid',
+    async (_, parents, states, heard) => {
+      const metadata = new Metadata();
+      for (const parent of parents) metadata.add('traceparent', parent);
+      for (const state of states) metadata.add('tracestate', state);
+      expect((await pull(metadata)).code).toBe(status.OK);
+      const passed = runtime.pulls[0]?.metadata.filter((pair) => pair.startsWith('trace')).join('; ');
+      // The runtime's side shows repeated metadata as one list.
+      const sent = [
+        `traceparent: ${parents.join(', ')}`,
+        ...(states.length > 0 ? [`tracestate: ${states.join(', ')}`] : []),
+      ];
+      expect(passed).toBe(sent.join('; '));
+      expect(engine.messages[0]?.open).toMatchObject(heard);
+    },
+  );
 
   test('of v1alpha2 is followed, too', async () => {
     await caller.call(pullImage.replace('v1', 'v1alpha2'), [request]);

@@ -16,6 +16,13 @@ log:
   level: {{ .Values.log.level }}
 telemetry:
   port: {{ int .Values.telemetry.port }}
+  {{- with .Values.telemetry.traces }}
+  {{- if .endpoint }}
+  traces:
+    endpoint: {{ .endpoint }}
+    registries: {{ toJson .registries }}
+  {{- end }}
+  {{- end }}
 {{- end }}
 
 {{/* What nodes and mirrors have in common: whose images, from where, in whose name. Call: (list . (dict of logins)). */}}
@@ -83,10 +90,6 @@ accelerate: {{ .Values.accelerate }}
 {{ include "shoal.config.process" . }}
   # Prometheus comes to the nodes' own addresses.
   host: {{ .Values.telemetry.host | default (ternary "0.0.0.0" "127.0.0.1" .Values.serviceMonitor.enable) | quote }}
-  {{- with .Values.telemetry.traces.endpoint }}
-  traces:
-    endpoint: {{ . }}
-  {{- end }}
 {{- if .Values.events.enable }}
 kubernetes:
   events: true

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { loadSync, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
 import { packageRoot } from '../../paths.ts';
+import { formatTraceparent, parseTraceparent } from '../../telemetry/trace-context.ts';
 import { peersPerTake } from '../limits.ts';
 import type { AgentMessage, Failure, Hello, Peer, Role, ShardMessage } from '../messages.ts';
 import {
@@ -24,6 +25,8 @@ export interface AgentFrame {
   readonly messages: readonly AgentMessage[];
 }
 
+/** 16 of the trace's id, 8 of the span's. */
+const traceBytes = 24;
 /** Messages of a frame (proto/swarm.proto). */
 export const mostMessages = 512;
 
@@ -58,6 +61,7 @@ const agentReaders: Readers<AgentMessage> = {
     lease: fields.lease === true,
     urgent: fields.urgent === true,
     source: asSource(fields.source),
+    ...traceOf(fields.trace),
   }),
   have: (fields) => ({
     kind: 'have',
@@ -91,10 +95,14 @@ const shardReaders: Readers<ShardMessage> = {
 export function encodeAgentFrame({ hello, messages }: AgentFrame): Buffer {
   return attend.requestSerialize({
     ...(hello !== undefined && { hello: { ...hello, role: nameOf(roles, hello.role) } }),
-    messages: messages.map((message) => ({
-      [message.kind]: message.kind === 'failed' ? { ...message, failure: nameOf(failures, message.failure) } : message,
-    })),
+    messages: messages.map((message) => ({ [message.kind]: fieldsOf(message) })),
   });
+}
+
+function fieldsOf(message: AgentMessage): object {
+  if (message.kind === 'failed') return { ...message, failure: nameOf(failures, message.failure) };
+  if (message.kind === 'want' && message.trace !== undefined) return { ...message, trace: asTraceBytes(message.trace) };
+  return message;
 }
 
 /** Throws a `FrameError` that says what is wrong with it. */
@@ -118,7 +126,8 @@ export function encodedSize(message: AgentMessage | ShardMessage): number {
   // Tags, lengths, numbers: want has the most, 28.
   let size = 32 + message.blob.length;
   if (message.kind === 'want' || message.kind === 'lease') size += message.source.length;
-  else if (message.kind === 'failed') size += message.peer.length;
+  if (message.kind === 'want' && message.trace !== undefined) size += 2 + traceBytes;
+  if (message.kind === 'failed') size += message.peer.length;
   else if (message.kind === 'take')
     for (const { id, address } of message.peers) size += 10 + id.length + address.length;
   return size;
@@ -160,6 +169,20 @@ function peersOf(value: unknown): readonly Peer[] {
   const peers = value as readonly Fields[];
   if (peers.length < 1 || peers.length > peersPerTake) throw new FrameError(`peers are not 1 to ${peersPerTake}`);
   return peers.map(({ id, address }) => ({ id: asId(id, "a peer's id"), address: asAddress(address) }));
+}
+
+/** What is no trace is none: for the sake of a trace no want is turned away. */
+function traceOf(value: unknown): { readonly trace?: string } {
+  if (!(value instanceof Uint8Array) || value.length !== traceBytes) return {};
+  const hex = Buffer.from(value).toString('hex');
+  const trace = formatTraceparent({ traceId: hex.slice(0, 32), parentId: hex.slice(32) });
+  return parseTraceparent(trace) === undefined ? {} : { trace };
+}
+
+/** Ids of trace and span, without the rest of a `traceparent`. */
+function asTraceBytes(traceparent: string): Buffer {
+  const { traceId = '', parentId = '' } = parseTraceparent(traceparent) ?? {};
+  return Buffer.from(traceId + parentId, 'hex');
 }
 
 function keyOf({ blob, piece }: Fields): { readonly blob: string; readonly piece: number } {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Native } from '../../native/types.ts';
+import type { TraceHeaders } from '../../telemetry/trace-context.ts';
 import type { Peer } from '../messages.ts';
 import type { PeerCertificates } from '../tls/certificates.ts';
 import type { Connection } from './connection.ts';
@@ -38,6 +39,8 @@ export interface PieceRequest {
   /** Memory for exactly the piece: the store's. Nothing is written to it once `fetch` has ended. */
   readonly destination: Buffer;
   readonly signal?: AbortSignal;
+  /** The trace that it belongs to, where that is recorded. */
+  readonly trace?: TraceHeaders | undefined;
 }
 
 export interface PieceClientStat {
@@ -154,12 +157,13 @@ class Client implements PieceClient {
   }
 
   async #get(connection: Connection, request: PieceRequest): Promise<number> {
-    const { peer, crc32c, destination, signal } = request;
+    const { peer, crc32c, destination, signal, trace } = request;
     const { native, transferTimeout } = this.#options;
     const actual = await connection.get(pieceTarget(request), destination, {
       checksum: native.crc32c,
       transferTimeout,
       signal,
+      trace,
     });
     if (crc32c === undefined || actual === crc32c) return actual;
     connection.close();

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { TraceHeaders } from '../../telemetry/trace-context.ts';
 import { Answer, type Checksum, headLimit, type Verdict } from './answer.ts';
 import { looksPerWindow, ProgressRule } from './progress-rule.ts';
 import { slowestRate } from './protocol.ts';
@@ -14,12 +15,20 @@ export interface GetOptions {
   /** Seconds. */
   readonly transferTimeout: number;
   readonly signal: AbortSignal | undefined;
+  readonly trace?: TraceHeaders | undefined;
 }
 
 /** What `connect` of node:net and node:tls take to read into memory of the caller's. */
 export interface ReadInto {
   readonly buffer: () => Uint8Array;
   readonly callback: (length: number, buffer: Uint8Array) => boolean;
+}
+
+/** `path` and `trace` have been checked: no character in them ends a line. */
+function requestHead(path: string, trace: TraceHeaders | undefined): string {
+  if (trace === undefined) return `GET ${path} HTTP/1.1\r\nHost: shoal\r\n\r\n`;
+  const state = trace.tracestate === undefined ? '' : `tracestate: ${trace.tracestate}\r\n`;
+  return `GET ${path} HTTP/1.1\r\nHost: shoal\r\ntraceparent: ${trace.traceparent}\r\n${state}\r\n`;
 }
 
 /**
@@ -98,7 +107,7 @@ export class Connection {
    * GETs `path` into `destination`, whose length the answer must have, and gives the CRC32C of what came. Rejects with a
    * `TransferError`, or with the signal's reason; from that moment nothing is written to `destination` any more.
    */
-  get(path: string, destination: Buffer, { checksum, transferTimeout, signal }: GetOptions): Promise<number> {
+  get(path: string, destination: Buffer, { checksum, transferTimeout, signal, trace }: GetOptions): Promise<number> {
     return new Promise((resolve, reject) => {
       const answer = new Answer(this.#head, destination, checksum);
       const rule = new ProgressRule(slowestRate * transferTimeout);
@@ -120,7 +129,7 @@ export class Connection {
           else reject(error);
         },
       };
-      this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: shoal\r\n\r\n`, 'latin1');
+      this.#socket.write(requestHead(path, trace), 'latin1');
     });
   }
 

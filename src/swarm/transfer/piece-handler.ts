@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../../telemetry/log.ts';
-import { busyHeader, checksumHeader, formatChecksum, parsePieceTarget } from './protocol.ts';
+import type { RemoteSpans, RemoteWork } from '../../telemetry/remote-spans.ts';
+import { traceContextOf } from '../../telemetry/trace-context.ts';
+import { busyHeader, checksumHeader, formatChecksum, type PieceTarget, parsePieceTarget } from './protocol.ts';
 import { parseRange } from './range.ts';
 import type { TokenBucket } from './token-bucket.ts';
 import type { PieceProvider, ProvidedPiece } from './types.ts';
@@ -16,6 +18,8 @@ export interface PieceHandlerOptions {
   readonly transferTimeout: number;
   /** Bytes per second that a requester has to take over a whole piece, `transferTimeout` aside. */
   readonly slowestRate: number;
+  /** Records what is done for the traces of others; without it nothing is. */
+  readonly spans?: RemoteSpans | undefined;
 }
 
 /** Answers by what they were. */
@@ -51,7 +55,6 @@ export class PieceHandler {
 
   /** Answers, or cuts the connection; never rejects. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { slots, provider, log } = this.#options;
     response.sendDate = false;
     if (request.method !== 'GET') return refuse(response, 405);
     if (request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined) {
@@ -59,7 +62,14 @@ export class PieceHandler {
     }
     const target = parsePieceTarget(request.url ?? '');
     if (target === undefined) return refuse(response, 404);
-    const { key, source } = target;
+    const { spans } = this.#options;
+    const work = spans && recorded(spans, request, target.key.digest);
+    await this.#answer(request, response, target);
+    if (work) note(work, response);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse, { key, source }: PieceTarget): Promise<void> {
+    const { slots, provider, log } = this.#options;
     const gone = new AbortController();
     response.once('close', () => gone.abort(new Error('the requester is gone')));
     // Before a slot is taken: the origin may let it wait.
@@ -133,6 +143,21 @@ export class PieceHandler {
     const address = response.socket?.remoteAddress?.replace(/^::ffff:/, '') ?? others;
     return this.#sentTo.has(address) || this.#sentTo.size < mostRequesters ? address : others;
   }
+}
+
+/** Undefined where the requester's pull is not recorded. */
+function recorded(spans: RemoteSpans, { headers, socket }: IncomingMessage, digest: string): RemoteWork | undefined {
+  const context = traceContextOf(headers.traceparent, headers.tracestate);
+  if (context === undefined) return undefined;
+  const address = socket.remoteAddress ?? '';
+  return spans.begin('serve', context, { 'oci.digest': digest, 'network.peer.address': address });
+}
+
+function note(work: RemoteWork, response: ServerResponse): void {
+  const { statusCode } = response;
+  if (!response.writableEnded) work.done('cut');
+  else if (statusCode === 200 || statusCode === 206) work.done('served', Number(response.getHeader('Content-Length')));
+  else work.done(statusCode === 503 ? 'busy' : statusCode === 404 ? 'absent' : 'refused');
 }
 
 /** As many as there are nodes in a large cluster. */

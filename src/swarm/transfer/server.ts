@@ -1,6 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '../../telemetry/log.ts';
+import type { RemoteSpans } from '../../telemetry/remote-spans.ts';
 import type { PreheatHandler } from '../preheat/handler.ts';
 import { preheatPath } from '../preheat/types.ts';
 import type { TunnelHandler } from '../tunnel/handler.ts';
@@ -29,6 +30,8 @@ export interface PieceServerOptions {
   readonly slowestRate?: number;
   /** Answers requests to bring an image here; without it there is no such path. */
   readonly preheat?: Pick<PreheatHandler, 'handle'>;
+  /** Records what is done for the traces of others. */
+  readonly spans?: RemoteSpans | undefined;
   /** Mirrors: answers CONNECT. Without it such connections are closed. */
   readonly tunnel?: Pick<TunnelHandler, 'handle'>;
 }
@@ -52,7 +55,7 @@ export interface PieceServer {
   close(): Promise<void>;
 }
 
-/** Bytes of a request's head: a request of ours has 150. */
+/** Bytes of a request's head: a request of ours has 150, and up to 600 more with a trace. */
 const maxHeaderBytes = 4096;
 const defaultRequestTimeout = 10;
 /** Seconds between requests. Longer than the client's: who asks should be the one who closes. */
@@ -92,6 +95,7 @@ class PieceHttpServer implements PieceServer {
       bucket: createBucket(options.rateLimit, now),
       transferTimeout,
       slowestRate: options.slowestRate ?? slowestRate,
+      spans: options.spans,
     });
     this.#connections = new ConnectionCount(options.connectionsPerAddress ?? defaultConnectionsPerAddress);
     this.#maxConnections = options.maxConnections ?? defaultMaxConnections;

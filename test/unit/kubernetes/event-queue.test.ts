@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { eventContent, eventName } from '../../../src/kubernetes/event-content.ts';
 import { judgeFailure } from '../../../src/kubernetes/event-failure.ts';
 import { type CountedEvent, EventQueue, type PodEvent } from '../../../src/kubernetes/event-queue.ts';
-import { Pace } from '../../../src/kubernetes/pace.ts';
 import { KubernetesError, type KubernetesErrorKind } from '../../../src/kubernetes/types.ts';
+import { Pace } from '../../../src/pace.ts';
 
 const minute = 60_000;
 const source = { component: 'shoal', host: 'node-1' };

@@ -6,7 +6,13 @@ const strict = { allowDowngrade: false };
 const request: HttpRequest = {
   method: 'GET',
   url: new URL('https://registry.example.com/v2/a/blobs/x'),
-  headers: { authorization: 'Bearer secret', range: 'bytes=0-9', 'accept-encoding': 'identity' },
+  headers: {
+    authorization: 'Bearer secret',
+    range: 'bytes=0-9',
+    'accept-encoding': 'identity',
+    traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+    tracestate: 'a=1',
+  },
 };
 
 describe('a redirect', () => {
@@ -14,7 +20,7 @@ describe('a redirect', () => {
     ['to another host', 'https://store.example.com/x?signature=1'],
     ['to another port', 'https://registry.example.com:8443/x'],
     ['to another scheme on loopback', 'http://localhost/x'],
-  ])('%s loses Authorization and keeps Range', (_, location) => {
+  ])('%s loses Authorization and the trace, and keeps Range', (_, location) => {
     const next = redirected(request, location, strict);
     expect(next.url.href).toBe(location);
     expect(next.headers).toEqual({ range: 'bytes=0-9', 'accept-encoding': 'identity' });

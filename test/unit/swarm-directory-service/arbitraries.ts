@@ -30,14 +30,22 @@ export const hello: fc.Arbitrary<Hello> = fc.record({
   leases: fc.nat(4096),
 });
 
+/** Ids of zeros alone are none. */
+const id = (digits: number) => hex(digits).filter((all) => !/^0+$/.test(all));
+const traceparent = fc.tuple(id(32), id(16)).map(([trace, span]) => `00-${trace}-${span}-01`);
+
 export const agentMessage: fc.Arbitrary<AgentMessage> = fc.oneof(
-  fc.record({
-    kind: fc.constant('want' as const),
-    ...key,
-    lease: fc.boolean(),
-    urgent: fc.boolean(),
-    source: visible(512),
-  }),
+  fc.record(
+    {
+      kind: fc.constant('want' as const),
+      ...key,
+      lease: fc.boolean(),
+      urgent: fc.boolean(),
+      source: visible(512),
+      trace: traceparent,
+    },
+    { requiredKeys: ['kind', 'blob', 'piece', 'lease', 'urgent', 'source'] },
+  ),
   fc.record({ kind: fc.constant('have' as const), ...key, crc32c, verified: fc.boolean() }),
   fc.record({ kind: fc.constant('gone' as const), ...key }),
   fc.record({

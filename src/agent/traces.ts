@@ -1,0 +1,53 @@
+import type { Config } from '../config/schema.ts';
+import { RequestSpans } from '../mirror/request-spans.ts';
+import { packageVersion } from '../paths.ts';
+import type { HistoryOptions } from '../pull/history.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { OtlpExporter } from '../telemetry/otlp-exporter.ts';
+import { RemoteSpans } from '../telemetry/remote-spans.ts';
+import { traceContextOf } from '../telemetry/trace-context.ts';
+import { TraceScope } from '../telemetry/trace-scope.ts';
+import { spansOf } from './pull-spans.ts';
+
+/** What records this process' work, and sends it to the collector. */
+export interface Traces {
+  /** The node's name among the spans; call it before anything is recorded. */
+  readonly exporter: OtlpExporter;
+  /** For the traces of other nodes. */
+  readonly remote: RemoteSpans;
+  readonly requests: RequestSpans;
+  /** For the pulls of this node's runtime. */
+  readonly pulls: Required<Pick<HistoryOptions, 'onEnd' | 'scopeOf'>>;
+  close(): Promise<void>;
+}
+
+/** Undefined where nothing is traced, which is the default. `node`: its name, asked for when something is sent. */
+export function startTraces(config: Config, node: () => string, log: Logger): Traces | undefined {
+  const { endpoint } = config.telemetry.traces;
+  if (endpoint === undefined) return undefined;
+  const resource = () => ({ 'service.name': 'shoal', 'service.version': packageVersion(), 'host.name': node() });
+  const exporter = new OtlpExporter({ endpoint, resource, log });
+  const sink = { export: exporter.export.bind(exporter), now: Date.now };
+  const remote = new RemoteSpans(sink);
+  return {
+    exporter,
+    remote,
+    requests: new RequestSpans(sink),
+    pulls: {
+      onEnd: (pull, scope) => {
+        if (scope) exporter.export(spansOf(pull, scope));
+      },
+      scopeOf,
+    },
+    async close() {
+      remote.close();
+      await exporter.close();
+    },
+  };
+}
+
+/** Below the caller's span; undefined where the caller does not record its trace. A trace of its own where there is none. */
+export function scopeOf(traceparent: string | undefined, tracestate: string | undefined): TraceScope | undefined {
+  const above = traceContextOf(traceparent, tracestate);
+  return above?.sampled === false ? undefined : new TraceScope(above);
+}
