@@ -56,7 +56,7 @@ export interface ObservedParts {
 /** How often it is looked for whether something is out of order: so exact is "since when". */
 const lookEveryMs = 5_000;
 /** A certificate that ends sooner than this should have been replaced. Seconds. */
-const certificateNoticeSeconds = 14 * 24 * 3600;
+export const certificateNoticeSeconds = 14 * 24 * 3600;
 
 /** Answers what the engine is asked about itself. */
 export class Observation {

@@ -228,6 +228,17 @@ function addCache(program: Command): void {
 
 function addDoctor(program: Command): void {
   const doctor = program.command('doctor').description("check a node's fitness");
+  withConfigOptions(doctor.command('node', { isDefault: true }))
+    .description(
+      'check this node from the kubelet to its peers, with the mend for each finding; exits with 1 when there is a problem; the command for `shoal doctor` alone',
+    )
+    .option(
+      '--registry <host>',
+      'a registry that pods pull from; repeat for more (default: those configured, else docker.io)',
+      collect,
+    )
+    .addOption(outputOption())
+    .action(async (options) => (await import('./doctor/doctor.ts')).doctor(options));
   doctor
     .command('disk')
     .description("measure a directory's disk with the cache's own engine")
@@ -235,5 +246,7 @@ function addDoctor(program: Command): void {
     .option('--size <MiB>', 'of the file that is measured', '512')
     .addOption(new Option('--aio <0|1>', '1: libaio, 0: a pool of threads').choices(['0', '1']).default('1'))
     .addOption(outputOption())
-    .action(async (directory, options) => (await import('./doctor-disk.ts')).doctorDisk({ directory, ...options }));
+    .action(async (directory, options) =>
+      (await import('./doctor/disk-speed.ts')).doctorDisk({ directory, ...options }),
+    );
 }

@@ -14,31 +14,15 @@ import { type OutputFormat, print } from './output.ts';
 import { fromEngine } from './running-engine.ts';
 import { allBytes, avoidedBytes, describeShares } from './sources.ts';
 import { styled } from './style.ts';
+import { askTelemetry } from './telemetry-port.ts';
 
 /** `shoal status`: exits with 1 when pulls are not accelerated. */
 export async function status(options: ConfigOptions & { readonly output: OutputFormat }): Promise<void> {
   const { config } = await loadFromOptions(options);
-  const view = (await fromPort(config)) ?? (await withoutSupervisor(config));
+  // The supervisor answers also while the engine is away; where its port is not served the engine's socket tells.
+  const view = (await askTelemetry<NodeStatus>(config.telemetry, '/api/status')) ?? (await withoutSupervisor(config));
   print(options.output, describeStatus(view, Date.now()), view);
   if (!view.ready) process.exitCode = exitCodes.failed;
-}
-
-/** The supervisor answers on the telemetry port, also while the engine is away. */
-async function fromPort({ telemetry }: Config): Promise<NodeStatus | undefined> {
-  if (telemetry.port === 0) return undefined;
-  const host = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[telemetry.host] ?? telemetry.host;
-  try {
-    const answer = await fetch(
-      `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${telemetry.port}/api/status`,
-      {
-        signal: AbortSignal.timeout(3_000),
-      },
-    );
-    return answer.ok ? ((await answer.json()) as NodeStatus) : undefined;
-  } catch {
-    // Nobody there, or somebody else: the engine's socket tells.
-    return undefined;
-  }
 }
 
 async function withoutSupervisor({ runDir }: Config): Promise<NodeStatus> {

@@ -63,8 +63,7 @@ export function freeMemory(memAvailable: number, groups: readonly GroupMemory[])
  * the kernel's out-of-memory killer in the middle of a pull. `root`: where /proc and /sys are (tests).
  */
 export async function checkFreeMemory(needed: number, root = '/'): Promise<void> {
-  const memAvailable = parseMemAvailable(await readFile(path.join(root, 'proc/meminfo'), 'utf8'));
-  const free = freeMemory(memAvailable ?? Number.POSITIVE_INFINITY, await readGroups(root));
+  const free = await measureFreeMemory(root);
   if (free.bytes >= needed) return;
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   throw new StoreError(
@@ -72,6 +71,12 @@ export async function checkFreeMemory(needed: number, root = '/'): Promise<void>
     `the memory tier (p2p.v2.cache.optionBlockSize) needs ${mib(needed)}, but ${free.bound} leaves ${mib(free.bytes)}: ` +
       `${mib(needed - free.bytes)} are missing. Free that much on the node, lower optionBlockSize, or set mode: disk`,
   );
+}
+
+/** What is left for a process: by its number, or this one. `root`: where /proc and /sys are. */
+export async function measureFreeMemory(root: string, process: number | 'self' = 'self'): Promise<FreeMemory> {
+  const memAvailable = parseMemAvailable(await readFile(path.join(root, 'proc/meminfo'), 'utf8'));
+  return freeMemory(memAvailable ?? Number.POSITIVE_INFINITY, await readGroups(root, process));
 }
 
 /**
@@ -86,8 +91,8 @@ export function checkTotalMemory(needed: number, total = totalmem()): void {
   );
 }
 
-async function readGroups(root: string): Promise<GroupMemory[]> {
-  const { v1, v2 } = parseCgroups((await readText(path.join(root, 'proc/self/cgroup'))) ?? '');
+async function readGroups(root: string, process: number | 'self'): Promise<GroupMemory[]> {
+  const { v1, v2 } = parseCgroups((await readText(path.join(root, `proc/${process}/cgroup`))) ?? '');
   return [
     ...(await readHierarchy(path.join(root, 'sys/fs/cgroup'), v2, {
       limit: 'memory.max',

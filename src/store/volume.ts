@@ -15,7 +15,7 @@ export interface VolumeOptions {
 }
 
 /** Requests in flight at the device. */
-const deviceDepth = 32;
+export const deviceDepth = 32;
 
 /**
  * The open files of a disk tier: the slab and its index. What the index says holds after SIGKILL at any instruction, because

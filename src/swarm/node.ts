@@ -1,4 +1,3 @@
-import os from 'node:os';
 import type { Config } from '../config/schema.ts';
 import type { Native } from '../native/types.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -14,6 +13,7 @@ import { type Identity, identityOf } from './identity.ts';
 import { createMembership } from './membership/config.ts';
 import type { Member, MemberRole, Membership } from './membership/types.ts';
 import type { Hello } from './messages.ts';
+import { nodeFacts } from './node-facts.ts';
 import type { Directories, DirectoryListener } from './peer-swarm.ts';
 import { createSwarmPort } from './port/port.ts';
 import { createProbe } from './port/probe.ts';
@@ -235,22 +235,4 @@ export class SwarmNode {
     await this.membership.close();
     if (this.#security.kind === 'tls') this.#security.certificates.close();
   }
-}
-
-function nodeFacts(environment: SwarmNodeOptions['environment']) {
-  const interfaces = Object.values(os.networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  // Link-local addresses (fe80::) mean nothing without an interface.
-  const usable = interfaces.filter(({ address }) => !address.startsWith('fe80:'));
-  const sorted = usable.toSorted((one, other) => rank(one) - rank(other));
-  return {
-    hostName: os.hostname(),
-    addresses: sorted.map(({ address }) => address),
-    ...(environment.NODE_NAME !== undefined && { nodeName: environment.NODE_NAME }),
-    ...(environment.POD_NAME !== undefined && { podName: environment.POD_NAME }),
-  };
-}
-
-/** IPv4 of a network first, loopback last. */
-function rank({ internal, family }: Pick<os.NetworkInterfaceInfo, 'internal' | 'family'>): number {
-  return (internal ? 2 : 0) + (family === 'IPv4' ? 0 : 1);
 }

@@ -15,9 +15,9 @@ export interface CertificateAuthority {
   readonly certificateFile: string;
   /**
    * Issues a certificate that lasts a day. `name` is its common name; `alternatives` are subjectAltName entries
-   * (`DNS:localhost`, `IP:127.0.0.1`).
+   * (`DNS:localhost`, `IP:127.0.0.1`), `extensions` further lines for openssl (`extendedKeyUsage=serverAuth`).
    */
-  issue(name: string, alternatives?: readonly string[]): Promise<IssuedCertificate>;
+  issue(name: string, alternatives?: readonly string[], extensions?: readonly string[]): Promise<IssuedCertificate>;
 }
 
 /** Makes a CA in a folder of its own, gone with the scope. Keys are RSA: docker-registry's tokens are signed with RS256. */
@@ -30,12 +30,12 @@ export async function createAuthority(scope: Scope): Promise<CertificateAuthorit
   await run([...request, ...caOptions, '-keyout', ca.keyFile, '-out', ca.certificateFile]);
   return {
     certificateFile: ca.certificateFile,
-    async issue(name, alternatives = []) {
+    async issue(name, alternatives = [], more = []) {
       const issued = { certificateFile: file(`${name}.pem`), keyFile: file(`${name}.key`) };
       const signingRequest = file(`${name}.csr`);
       const extensions = file(`${name}.ext`);
       const names = alternatives.length === 0 ? [] : [`subjectAltName=${alternatives.join(',')}`];
-      await writeFile(extensions, ['basicConstraints=CA:FALSE', ...names, ''].join('\n'));
+      await writeFile(extensions, ['basicConstraints=CA:FALSE', ...names, ...more, ''].join('\n'));
       await run([...request, '-subj', `/CN=${name}`, '-keyout', issued.keyFile, '-out', signingRequest]);
       const authority = ['-CA', ca.certificateFile, '-CAkey', ca.keyFile, '-CAcreateserial'];
       const output = ['-days', '1', '-sha256', '-extfile', extensions, '-out', issued.certificateFile];

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type CacheCommand, cache } from '../../src/cli/cache.ts';
-import { doctorDisk, judge } from '../../src/cli/doctor-disk.ts';
+import { doctorDisk, judge } from '../../src/cli/doctor/disk-speed.ts';
 import { native } from '../../src/native/index.ts';
 import { createPieceStore } from '../../src/store/store.ts';
 import { startAgent } from '../harness/agent.ts';

@@ -42,10 +42,10 @@ function createSource(
     case 'none':
       return undefined;
     case 'static':
-      return staticSource(fromLists(config, staticMember));
+      return staticSource(listedMembers(config));
     case 'dns': {
       const resolver = createNodeResolver({ timeoutMs: 2_000 });
-      return new DnsSource({ names: fromLists(config, dnsName), resolver, logger });
+      return new DnsSource({ names: listedNames(config), resolver, logger });
     }
     case 'kubernetes': {
       const { kubeconfig, namespace, selector: labelSelector, portName } = kubernetes;
@@ -55,6 +55,16 @@ function createSource(
       return new KubernetesSource({ client, namespace, labelSelector, portName, logger });
     }
   }
+}
+
+/** The members of a static list. */
+export function listedMembers(config: MembershipConfig): readonly Member[] {
+  return fromLists(config, staticMember);
+}
+
+/** The names that DNS is asked for. */
+export function listedNames(config: MembershipConfig): readonly DnsName[] {
+  return fromLists(config, dnsName);
 }
 
 function fromLists<T>(config: MembershipConfig, read: (entry: string, role: MemberRole) => T | undefined): T[] {

@@ -174,6 +174,7 @@ function parse<T>(file: string, read: () => T): T {
   }
 }
 
-function splitPem(bundle: Buffer): string[] {
+/** The certificates of a PEM bundle, each as PEM. */
+export function splitPem(bundle: Buffer): string[] {
   return bundle.toString('latin1').match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }

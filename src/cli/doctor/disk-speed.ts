@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { native } from '../native/index.ts';
-import type { BlockDevice } from '../native/types.ts';
-import { UsageError } from './exit-codes.ts';
-import { type OutputFormat, print } from './output.ts';
+import { native } from '../../native/index.ts';
+import type { BlockDevice } from '../../native/types.ts';
+import { UsageError } from '../exit-codes.ts';
+import { type OutputFormat, print } from '../output.ts';
 
 interface Options {
   readonly directory: string;
