@@ -18,12 +18,15 @@ export function collect(value: string, previous: readonly string[] = []): readon
   return [...previous, value];
 }
 
-/** Loads the configuration that the options, the environment and the file make up. Throws a `ConfigError`. */
-export async function loadFromOptions(options: ConfigOptions): Promise<LoadedConfig> {
+/** Loads the configuration that the options, the variables and the file make up. Throws a `ConfigError`. */
+export async function loadFromOptions(
+  options: ConfigOptions,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<LoadedConfig> {
   const { loadConfig } = await import('../config/load.ts');
   return loadConfig({
     ...(options.config === undefined ? {} : { file: options.config }),
     ...(options.set === undefined ? {} : { set: options.set }),
-    env: process.env,
+    env,
   });
 }

@@ -79,6 +79,33 @@ test('comes, comes again without a change, pulls, and goes without a trace', { t
     bytes: { peer: 0, disk: 0, origin: expect.any(Number) },
   });
 
+  // The command that it brought agrees, and changes nothing.
+  const doctor = await node.runAnyway('shoal', 'doctor', '--registry', registry.host);
+  expect(doctor.stdout).not.toContain('PROBLEM');
+  expect(doctor.stdout).toMatch(/ok +image endpoint +unix:\/\/\/run\/shoal\/shoal\.sock/);
+  expect(doctor.stdout).toMatch(/ok +configuration +containerd asks 127\.0\.0\.1:65002/);
+  expect(doctor.code).toBe(0);
+  // Without root it says what it could not look at, and takes nothing hidden for missing.
+  const asNobody = (...more: string[]) =>
+    node.runAnyway(
+      'setpriv',
+      '--reuid=nobody',
+      '--regid=nogroup',
+      '--clear-groups',
+      'shoal',
+      'doctor',
+      '--registry',
+      registry.host,
+      ...more,
+    );
+  expect((await asNobody()).stderr).toContain('/etc/shoal/config.yaml is not open to this user: run this as root');
+  await node.run('install', '-m', '644', '/etc/shoal/config.yaml', '/tmp/open.yaml');
+  const stranger = await asNobody('--config', '/tmp/open.yaml');
+  expect(stranger.stdout).not.toContain('PROBLEM');
+  expect(stranger.stdout).toMatch(/skipped +image socket +needs root/);
+  expect(stranger.stdout).toMatch(/skipped +loopback secret +needs root/);
+  expect(stranger.code).toBe(0);
+
   const installed = await trees();
   const again = await bootstrap(shipped, 'install');
   expect(again.stdout).toBe('');

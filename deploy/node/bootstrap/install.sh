@@ -27,6 +27,15 @@ point_current() {
   mv -fT "$root$home/current.new" "$root$home/current"
 }
 
+cli=/usr/local/bin/shoal
+# The command for whoever looks after the node, unless something of its name is there.
+link_command() {
+  if [ -e "$root$cli" ] || [ -L "$root$cli" ]; then return 0; fi
+  # /usr may be read-only: then the command is in /opt alone.
+  { make_folder "$(dirname $cli)" && ln -s "$home/current/bin/shoal" "$root$cli"; } 2>/dev/null || true
+}
+unlink_command() { [ "$(readlink "$root$cli")" != "$home/current/bin/shoal" ] || rm -f "$root$cli"; }
+
 install_node() {
   check_package
   detect_runtime
@@ -84,8 +93,8 @@ first_install() {
   place_package
   write_files
   point_current "$version"
+  link_command
   if with_systemd || ! live; then
-    make_folder /usr/local/bin
     write_units "$package"
   else
     remember listen "$(setting listen)"
@@ -100,6 +109,7 @@ change_install() {
   place_package
   write_files
   point_current "$version"
+  link_command
   if with_systemd || ! live; then write_units "$package"; fi
   replace_service "$root$home/$version"
   probe "$root$home/$version"
@@ -245,6 +255,7 @@ undo_all() {
   remove_units
   remove_agents_folders
   remove_files
+  unlink_command
   folders=$(recall folders)
   rm -rf "$root${home:?}"
   remove_folders "$folders"

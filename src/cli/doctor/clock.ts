@@ -1,4 +1,4 @@
-import { formatMs } from '../format.ts';
+import { formatMs } from '../../units.ts';
 import { ok, problem, skipped, warning } from './findings.ts';
 import type { Check, Finding, RegistryAnswers } from './types.ts';
 

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { slabFile } from '../../store/directory.ts';
-import { formatBytes } from '../format.ts';
+import { formatBytes } from '../../units.ts';
 import { codeOf, isRefused, needsRoot, ok, problem, reasonOf, skipped, warning } from './findings.ts';
 import type { Check, DoctorContext, Finding } from './types.ts';
 
@@ -101,7 +101,7 @@ async function checkDisk({ config, root, isRoot }: DoctorContext): Promise<Findi
     const facts = { directory, nearest, type, size: blocks * bsize, free: bavail * bsize, taken, capacity };
     return [await judgeAccess(directory, nearest, isRoot), ...judgeDisk(facts)];
   } catch (error) {
-    if (isRefused(error)) return [needsRoot(diskCheck.about, reasonOf(error))];
+    if (isRefused(error)) return [needsRoot(diskCheck.about, `${config.stateDir} is not open to this user`)];
     throw error;
   }
 }

@@ -1,3 +1,5 @@
+import { access, constants } from 'node:fs/promises';
+import { defaultConfigFile } from '../../config/load.ts';
 import { type ConfigOptions, loadFromOptions } from '../config-options.ts';
 import { exitCodes, UsageError } from '../exit-codes.ts';
 import { type OutputFormat, print } from '../output.ts';
@@ -7,6 +9,7 @@ import { clockCheck } from './clock.ts';
 import { diskCheck } from './disk.ts';
 import { diskEngineCheck } from './disk-engine.ts';
 import { engineCheck } from './engine.ts';
+import { isRefused } from './findings.ts';
 import { kernelCheck } from './kernel.ts';
 import { kubeletCheck } from './kubelet.ts';
 import { leaveUnlessIdle } from './leave.ts';
@@ -22,6 +25,7 @@ import { askRunningAgent } from './running-agent.ts';
 import { runtimeCheck } from './runtime.ts';
 import { imageSocketCheck, runtimeSocketCheck } from './sockets.ts';
 import type { Check, DoctorContext, RegistryAnswers } from './types.ts';
+import { agentVariables } from './unit-environment.ts';
 
 interface Options extends ConfigOptions {
   readonly registry?: readonly string[];
@@ -59,7 +63,9 @@ export async function doctor(options: Options): Promise<void> {
 }
 
 async function diagnose(options: Options): Promise<readonly GroupReport[]> {
-  const { config } = await loadFromOptions(options);
+  const environment = await agentVariables(process.env);
+  await checkAccess(options.config ?? (environment.SHOAL_CONFIG || defaultConfigFile));
+  const { config } = await loadFromOptions(options, environment);
   const registries = options.registry ?? [];
   const { parseRegistry } = await import('../../registry/reference.ts');
   for (const registry of registries) {
@@ -74,11 +80,21 @@ async function diagnose(options: Options): Promise<readonly GroupReport[]> {
     root: '/',
     isRoot: process.geteuid?.() === 0,
     registries,
-    environment: process.env,
+    environment,
     agent: await askRunningAgent(config),
     now: Date.now,
   };
   return runChecks(checks, contextOf(known));
+}
+
+/** Without the configuration every other word would be a guess. */
+async function checkAccess(file: string): Promise<void> {
+  try {
+    await access(file, constants.R_OK);
+  } catch (error) {
+    if (isRefused(error)) throw new Error(`${file} is not open to this user: run this as root (sudo shoal doctor)`);
+    // Loading it says the rest.
+  }
 }
 
 /** Adds what checks share. */

@@ -1,4 +1,4 @@
-import { formatMs } from '../format.ts';
+import { formatMs } from '../../units.ts';
 import { needsRoot, ok, problem, splitMend, warning } from './findings.ts';
 import type { Check, Finding, RunningAgent } from './types.ts';
 

@@ -1,5 +1,5 @@
 import { type FreeMemory, measureFreeMemory } from '../../store/available-memory.ts';
-import { formatBytes } from '../format.ts';
+import { formatBytes } from '../../units.ts';
 import { ok, problem, warning } from './findings.ts';
 import type { Check, Finding } from './types.ts';
 
