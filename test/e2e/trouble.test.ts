@@ -113,7 +113,8 @@ describe('a pull through Shoal succeeds when', () => {
   });
 
   test('the registry stalls for Shoal in the middle of a layer: the runtime gets the rest by itself', async () => {
-    const scene = await Scene.begin(impatient);
+    // Patient with the first byte: a busy machine must not send containerd away before Shoal has given it anything.
+    const scene = await Scene.begin({ stallTimeout: 2 });
     scene.node.origin.rule = scene.toShoal({ kind: 'hold', after: 2 * MiB, until: new Promise(() => undefined) });
     await scene.pull();
     await scene.expectComplete();
