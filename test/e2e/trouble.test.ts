@@ -113,9 +113,14 @@ describe('a pull through Shoal succeeds when', () => {
   });
 
   test('the registry stalls for Shoal in the middle of a layer: the runtime gets the rest by itself', async () => {
-    // Patient with the first byte: a busy machine must not send containerd away before Shoal has given it anything.
-    const scene = await Scene.begin({ stallTimeout: 2 });
-    scene.node.origin.rule = scene.toShoal({ kind: 'hold', after: 2 * MiB, until: new Promise(() => undefined) });
+    // A busy machine must not send containerd away before Shoal has given it anything.
+    const scene = await Scene.begin({ firstByteTimeout: 6, stallTimeout: 2 });
+    let asked = 0;
+    scene.node.origin.rule = (request) => {
+      if (!scene.isVictim(request) || fromContainerd(request)) return undefined;
+      asked += 1;
+      return asked === 1 ? { kind: 'hold', after: 2 * MiB, until: new Promise(() => undefined) } : { kind: 'silent' };
+    };
     await scene.pull();
     await scene.expectComplete();
     const rest = scene.fromRegistry().find(scene.isVictim);
