@@ -45,6 +45,12 @@ test: package ## Every test: unit, integration, end to end
 package: build ## shoal-<version>-linux-<arch>.tar.gz: all that a node needs, in build/package
 	node scripts/package/main.ts
 
+.PHONY: image
+image: package ## The chart's image shoal:<version>, with buildah; BASE=<image> picks another base than debian:12-slim
+	version=$$(node -p 'require("./package.json").version'); \
+	buildah bud --file deploy/image/Dockerfile $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg VERSION=$$version \
+	  --build-arg ARCH=$$(dpkg --print-architecture) --tag shoal:$$version build/package
+
 .PHONY: e2e
 e2e: package ## The end-to-end tests; CONTAINERD=<binary> picks another containerd
 	SHOAL_CONTAINERD=$(CONTAINERD) vitest run --project e2e

@@ -7,10 +7,12 @@ import { underCalls } from '../harness/kubelet-calls.ts';
 import { Scope } from '../harness/scope.ts';
 import {
   builtPackage,
+  kubeletOf,
   otherPackage,
   type SystemdNode,
   startKubelet,
   startSystemdNode,
+  treesOf,
 } from '../harness/systemd-node.ts';
 import { waitFor } from '../harness/wait.ts';
 
@@ -32,18 +34,7 @@ afterEach(() => scope.close());
 
 const bootstrap = (folder: string, ...args: string[]) => node.runAnyway('/bin/sh', `${folder}/bootstrap.sh`, ...args);
 
-/** Every path below where an installation writes: its kind, mode, owner and link, and each file's bytes. */
-async function trees(): Promise<string> {
-  const where = '/etc /opt /usr /var/lib/kubelet /var/lib/shoal /run/shoal /run/systemd/system';
-  // What the engine makes and takes away while it runs.
-  const skip = "\\( -path '/run/shoal/*' -o -path '/var/lib/shoal/cache/*' \\) -prune -o";
-  const names = `find ${where} -xdev ${skip} -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | sort`;
-  const bytes = `find /etc /opt /var/lib/kubelet -xdev -type f -exec sha256sum {} + | sort`;
-  return node.run('sh', '-c', `${names}; ${bytes}`);
-}
-
-const kubeletSays = async (words: string): Promise<boolean> =>
-  (await node.run('journalctl', '--unit=kubelet', '--output=cat', '--no-pager')).includes(words);
+const kubeletSays = (words: string): Promise<boolean> => kubeletOf(node, words);
 
 async function install(folder = shipped): Promise<string> {
   const { code, stdout, stderr } = await bootstrap(folder, 'install');
@@ -55,11 +46,11 @@ async function install(folder = shipped): Promise<string> {
 test('comes, comes again without a change, pulls, and goes without a trace', { timeout: 5 * minutes }, async () => {
   const registry = await startImageRegistry(scope, { app }, { prefix: node.network });
   await waitFor(() => kubeletSays('started with unix:///run/containerd/containerd.sock'), { what: 'the kubelet' });
-  const before = await trees();
+  const before = await treesOf(node);
 
   const plan = await bootstrap(shipped, 'install', '--dry-run');
   expect(plan.stdout).toContain("would set the kubelet's image endpoint to unix:///run/shoal/shoal.sock");
-  expect(await trees()).toBe(before);
+  expect(await treesOf(node)).toBe(before);
 
   await install();
   await waitFor(() => kubeletSays('started with unix:///run/shoal/shoal.sock'), { what: 'the kubelet behind Shoal' });
@@ -106,14 +97,14 @@ test('comes, comes again without a change, pulls, and goes without a trace', { t
   expect(stranger.stdout).toMatch(/skipped +loopback secret +needs root/);
   expect(stranger.code).toBe(0);
 
-  const installed = await trees();
+  const installed = await treesOf(node);
   const again = await bootstrap(shipped, 'install');
   expect(again.stdout).toBe('');
-  expect(await trees()).toBe(installed);
+  expect(await treesOf(node)).toBe(installed);
 
   const gone = await bootstrap('/opt/shoal/current', 'uninstall');
   expect(gone.stdout).toContain('Shoal is gone');
-  expect(await trees()).toBe(before);
+  expect(await treesOf(node)).toBe(before);
   expect((await bootstrap(shipped, 'status')).code).toBe(2);
   await node.cri('run/containerd/containerd.sock').pullImage(`${registry.host}/app:v1`);
 });
@@ -133,7 +124,7 @@ test('is upgraded under calls and pulls of which none fails; a broken version ne
   expect(upgrade.pulls).toBeGreaterThan(0);
   expect(await node.run('/opt/shoal/current/bin/shoal', 'version')).toContain('9.0.0');
 
-  const before = await trees();
+  const before = await treesOf(node);
   const broken = await otherPackage(node, shipped, '9.0.1', "if (process.argv[2] === 'agent') process.exit(1);");
   const attempt = await underCalls(cri, `${registry.host}/app:v1`, async () => {
     const result = await bootstrap(broken, 'upgrade');
@@ -141,7 +132,7 @@ test('is upgraded under calls and pulls of which none fails; a broken version ne
     expect(result.code).toBe(1);
   });
   expect(attempt.failures).toEqual([]);
-  expect(await trees()).toBe(before);
+  expect(await treesOf(node)).toBe(before);
   const right = async () => (await bootstrap('/opt/shoal/current', 'status')).code === 0;
   await waitFor(right, { what: 'the former version in order' });
 });
@@ -151,19 +142,19 @@ test.each(['agent', 'engine'])(
   { timeout: 5 * minutes },
   async (part) => {
     await waitFor(() => kubeletSays('started with unix:///run/containerd/containerd.sock'), { what: 'the kubelet' });
-    const before = await trees();
+    const before = await treesOf(node);
     const broken = await otherPackage(node, shipped, '9.0.2', `if (process.argv[2] === '${part}') process.exit(1);`);
     const failed = await bootstrap(broken, 'install');
     expect(failed.stderr).toContain('everything is put back');
     expect(failed.code).toBe(1);
-    expect(await trees()).toBe(before);
+    expect(await treesOf(node)).toBe(before);
     expect(await kubeletSays('shoal.sock')).toBe(false);
 
     await writeFile(path.join(node.root, 'var/tmp/config.yaml'), 'mirror: { prt: 1 }\n');
     const wrong = await bootstrap(shipped, 'install', '--files', '/var/tmp');
     expect(wrong.stderr).toContain('did you mean port?');
     expect(wrong.code).toBe(78);
-    expect(await trees()).toBe(before);
+    expect(await treesOf(node)).toBe(before);
     expect(await readFile(path.join(node.root, 'var/lib/kubelet/config.yaml'), 'utf8')).not.toContain('shoal');
   },
 );

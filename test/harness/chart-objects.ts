@@ -32,26 +32,47 @@ export interface Volume {
   readonly hostPath?: { readonly path: string };
 }
 
-interface Probe {
+interface HttpProbe {
   readonly httpGet: { readonly path: string; readonly port: string };
+}
+
+interface CommandProbe {
+  readonly exec: { readonly command: readonly string[] };
+}
+
+interface ValueSource {
+  readonly fieldRef?: { readonly fieldPath: string };
+}
+
+export interface SecurityContext {
+  readonly privileged?: boolean;
+  readonly runAsUser?: number;
+  readonly runAsNonRoot?: boolean;
+  readonly allowPrivilegeEscalation?: boolean;
+  readonly readOnlyRootFilesystem?: boolean;
+  readonly capabilities?: { readonly drop: readonly string[] };
+  readonly seccompProfile?: { readonly type: string };
+}
+
+export interface VolumeMount {
+  readonly name: string;
+  readonly mountPath: string;
+  readonly subPath?: string;
+  readonly subPathExpr?: string;
+  readonly readOnly?: boolean;
 }
 
 export interface Container {
   readonly name: string;
   readonly image: string;
   readonly command: readonly string[];
-  readonly env?: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: unknown }[];
-  readonly volumeMounts?: readonly {
-    readonly name: string;
-    readonly mountPath: string;
-    readonly subPath?: string;
-    readonly subPathExpr?: string;
-  }[];
+  readonly env?: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: ValueSource }[];
+  readonly volumeMounts?: readonly VolumeMount[];
   readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
-  readonly startupProbe?: Probe;
-  readonly livenessProbe?: Probe;
-  readonly readinessProbe?: Probe;
-  readonly securityContext?: Readonly<Record<string, unknown>>;
+  readonly startupProbe?: HttpProbe;
+  readonly livenessProbe?: HttpProbe;
+  readonly readinessProbe?: HttpProbe & CommandProbe;
+  readonly securityContext?: SecurityContext;
   readonly resources?: { readonly requests?: unknown; readonly limits?: unknown };
 }
 
@@ -61,6 +82,7 @@ export interface PodSpec {
   readonly hostNetwork?: boolean;
   readonly hostPID?: boolean;
   readonly nodeSelector?: Labels;
+  readonly securityContext?: { readonly fsGroup?: number };
   readonly initContainers?: readonly Container[];
   readonly containers: readonly Container[];
   readonly volumes?: readonly Volume[];

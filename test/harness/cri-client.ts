@@ -71,6 +71,11 @@ export class CriClient {
     return this.#call('RuntimeService', 'Version', { version: 'v1' });
   }
 
+  /** Any other call of the RuntimeService that runtime.proto has. */
+  runtime<T>(name: string, request: object): Promise<T> {
+    return this.#call('RuntimeService', name, request);
+  }
+
   /** Pulls and gives the image's reference, as the kubelet gets it. Rejects with grpc-js' ServiceError. */
   async pullImage(image: string, options: PullOptions = {}): Promise<string> {
     const { pod } = options;

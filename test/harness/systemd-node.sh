@@ -22,7 +22,10 @@ ln -s pts/ptmx dev/ptmx
 mount -t tmpfs none run
 mount -t tmpfs none var/lib/containerd
 mount --rbind -o ro "$source" src
-hostname shoal-node
+echo shoal-node >etc/hostname
 ip link set lo up
+# Not chroot: who enters the mount namespace of process 1 is to be in this tree, and nowhere else.
+mkdir outside
+pivot_root . outside
 exec env -i container=shoal-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-  chroot . /lib/systemd/systemd --log-target=console --show-status=no --unit=multi-user.target
+  /bin/sh -c 'umount -l /outside && rmdir /outside && exec /lib/systemd/systemd --log-target=console --show-status=no --unit=multi-user.target'

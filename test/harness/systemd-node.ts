@@ -1,7 +1,7 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { CriClient } from './cri-client.ts';
-import { packageFolder, packageName } from './package.ts';
+import { packageFolder, packageLike, packageName } from './package.ts';
 import { type Command, childrenOf, type RunResult, run, runAnyway, start } from './process.ts';
 import type { Scope } from './scope.ts';
 import { temporaryFolder } from './temp.ts';
@@ -20,6 +20,19 @@ export interface SystemdNode {
   /** A kubelet's client of one of the node's sockets. */
   cri(socket: string): CriClient;
 }
+
+/** The image of a pod's sandbox, where a test has pods. */
+export const pauseImage = 'localhost/pause:1';
+
+// Where this machine's root may not lower a process' OOM score, nor may the node's.
+const containerdConfig = `version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "${pauseImage}"
+  restrict_oom_score_adj = true
+  disable_cgroup = true
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "/etc/containerd/certs.d"
+`;
 
 /** Starts a node, and in it containerd, which reads its registries' configuration from /etc/containerd/certs.d. */
 export async function startSystemdNode(scope: Scope): Promise<SystemdNode> {
@@ -45,9 +58,9 @@ export async function startSystemdNode(scope: Scope): Promise<SystemdNode> {
     runAnyway: (...command) => runAnyway([...enter, ...command]),
     cri: (socket) => new CriClient(scope, path.join(root, socket)),
   };
-  const containerd = '[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/etc/containerd/certs.d"\n';
   await mkdir(path.join(root, 'etc/containerd'), { recursive: true });
-  await writeFile(path.join(root, 'etc/containerd/config.toml'), `version = 2\n${containerd}`);
+  await writeFile(path.join(root, 'etc/containerd/config.toml'), containerdConfig);
+  await writeFile(path.join(root, 'etc/hosts'), '127.0.0.1 localhost\n');
   await node.run('systemctl', 'restart', 'containerd.service');
   return node;
 }
@@ -74,6 +87,21 @@ RestartSec=1
   await node.run('systemctl', 'start', 'kubelet.service');
 }
 
+/** Whether the node's kubelet has said these words. */
+export async function kubeletOf(node: SystemdNode, words: string): Promise<boolean> {
+  return (await node.run('journalctl', '--unit=kubelet', '--output=cat', '--no-pager')).includes(words);
+}
+
+/** Every path below where an installation writes: its kind, mode, owner and link, and each file's bytes. */
+export async function treesOf(node: SystemdNode): Promise<string> {
+  const where = '/etc /opt /usr /var/lib/kubelet /var/lib/shoal /run/shoal /run/systemd/system';
+  // What the engine makes and takes away while it runs.
+  const skip = "\\( -path '/run/shoal/*' -o -path '/var/lib/shoal/cache/*' \\) -prune -o";
+  const names = `find ${where} -xdev ${skip} -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | sort`;
+  const bytes = `find /etc /opt /var/lib/kubelet -xdev -type f -exec sha256sum {} + | sort`;
+  return node.run('sh', '-c', `${names}; ${bytes}`);
+}
+
 /** The package that `make package` made and left unpacked, as the node sees it. */
 export async function builtPackage(): Promise<string> {
   return path.join('/src', path.relative(repository, packageFolder), await packageName());
@@ -82,17 +110,6 @@ export async function builtPackage(): Promise<string> {
 /** A package in the node like `from`, with another version and, before its program, `sabotage`. Gives its folder. */
 export async function otherPackage(node: SystemdNode, from: string, version: string, sabotage = ''): Promise<string> {
   const folder = `/var/tmp/shoal-${version}`;
-  await node.run('cp', '-R', from, folder);
-  const manifest = path.join(node.root, folder, 'package.json');
-  await writeFile(manifest, JSON.stringify({ ...JSON.parse(await readFile(manifest, 'utf8')), version }, null, 2));
-  const program = path.join(node.root, folder, 'dist/main.js');
-  const text = await readFile(program, 'utf8');
-  // Behind the line that tells the system what the file is.
-  await writeFile(
-    program,
-    text.replace(/^(#!.*\n)?/, (first) => `${first}${sabotage}\n`),
-  );
-  const files = "find . -type f ! -name SHA256SUMS -printf '%P\\n' | sort | xargs sha256sum >SHA256SUMS";
-  await node.run('sh', '-c', `cd ${folder} && ${files}`);
+  await packageLike(path.join(node.root, from), path.join(node.root, folder), version, sabotage);
   return folder;
 }
