@@ -1,12 +1,19 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { buildChartImages, type ChartImages, type ChartNode, startChartNode } from '../harness/chart-node.ts';
+import { named, workloads } from '../harness/chart-objects.ts';
+import { startImageRegistry } from '../harness/image-registry.ts';
+import { dataShares, imageOf } from '../harness/images.ts';
+import { underCalls } from '../harness/kubelet-calls.ts';
+import type { Pod } from '../harness/pods.ts';
 import { Scope } from '../harness/scope.ts';
+import { kubeletOf, startKubelet, treesOf } from '../harness/systemd-node.ts';
 import { waitFor } from '../harness/wait.ts';
 
 // The image that deploy/image/Dockerfile makes, and the chart's pods with it, run by a node's own containerd and runc.
 const minutes = 60_000;
 const MiB = 1024 * 1024;
 const next = '9.0.0';
+const app = imageOf(4 * MiB, 3, dataShares);
 
 const all = new Scope();
 let images: ChartImages;
@@ -49,3 +56,88 @@ test.each(['scheduler', 'registry-mirror'])(
     await pod.delete();
   },
 );
+
+/** What happens to an installation, and the commands by which it happens here. */
+const damages = {
+  'files that others wrote anew or changed': [
+    // As `kubeadm upgrade` does.
+    'sed -i /shoal/d /var/lib/kubelet/config.yaml',
+    'systemctl restart kubelet',
+    'rm -r /etc/containerd/certs.d',
+    'sed -i s/^CPUQuota=.*/CPUQuota=1%/ /etc/systemd/system/shoal.service',
+    'rm /etc/systemd/system/shoal.service.d/node.conf',
+    'systemctl daemon-reload',
+  ],
+  'an agent that was stopped for good': ['systemctl disable --now shoal.socket shoal.service'],
+  'units and a part of the program that were removed': [
+    'systemctl stop shoal.socket shoal.service',
+    'rm -r /etc/systemd/system/shoal.* /opt/shoal/current/dist/main.js',
+    'systemctl daemon-reload',
+  ],
+  'a configuration and the link to the version that were removed': ['rm /etc/shoal/config.yaml /opt/shoal/current'],
+};
+
+describe("the chart's installer", () => {
+  let installer: Pod | undefined;
+  const say = async (): Promise<string> => (await installer?.log('node')) ?? '';
+  /** As the DaemonSet replaces its pod. */
+  const rollOut = async (version: string, labels = {}): Promise<void> => {
+    await installer?.delete();
+    const rendered = await cluster.render(version, 'agent.interval=5');
+    installer = await cluster.start(rendered, 'agent', `agent-${version}`, labels);
+    const { containers } = named(workloads(rendered), '-agent').spec.template.spec;
+    const probe = containers.find(({ name }) => name === 'node')?.readinessProbe?.exec.command ?? [];
+    await soon('a ready pod', async () => (await installer?.exec('node', probe))?.code === 0);
+  };
+  const soon = async (what: string, probe: () => Promise<boolean>): Promise<void> => {
+    await waitFor(probe, { what, timeoutMs: 2 * minutes, intervalMs: 250 }).catch(async (error: Error) => {
+      throw new Error(`${error.message}\n--- the installer said:\n${await say()}`);
+    });
+  };
+  const status = () => cluster.node.runAnyway('/bin/sh', '/opt/shoal/current/bootstrap.sh', 'status');
+  const kubeletIs = (socket: string): Promise<void> =>
+    soon(`a kubelet at ${socket}`, () => kubeletOf(cluster.node, `started with unix://${socket}`));
+
+  beforeEach(async () => {
+    installer = undefined;
+    await startKubelet(cluster.node);
+    await kubeletIs('/run/containerd/containerd.sock');
+  });
+
+  test('puts Shoal on the node, and mends what happens to it', { timeout: 10 * minutes }, async () => {
+    const { node } = cluster;
+    await rollOut(images.version);
+    await kubeletIs('/run/shoal/shoal.sock');
+    expect((await status()).stdout).not.toContain('WRONG');
+    expect(await node.run('cat', '/etc/shoal/config.yaml')).toContain('id: "node-1"');
+    expect(await node.run('cat', '/etc/shoal/kubernetes-token')).toBe('a-token');
+    const installed = await treesOf(node);
+    for (const [what, commands] of Object.entries(damages)) {
+      await node.run('sh', '-ec', commands.join('\n'));
+      await soon(what, async () => (await treesOf(node)) === installed && (await status()).code === 0);
+    }
+    expect(await say()).not.toContain('put back');
+  });
+
+  test('upgrades it under calls of which none fails, and takes the node back', { timeout: 10 * minutes }, async () => {
+    const { node } = cluster;
+    const registry = await startImageRegistry(scope, { app }, { prefix: node.network });
+    const before = await treesOf(node);
+    await rollOut(images.version);
+    await kubeletIs('/run/shoal/shoal.sock');
+    await cluster.pull(next);
+    const calls = await underCalls(node.cri('run/shoal/shoal.sock'), `${registry.host}/app:v1`, async () => {
+      await rollOut(next);
+      await soon(next, async () => (await status()).code === 0);
+    });
+    expect(calls.failures).toEqual([]);
+    expect(calls.pulls).toBeGreaterThan(0);
+    expect(await node.run('/opt/shoal/current/bin/shoal', 'version')).toContain(next);
+
+    await rollOut(next, { 'shoal-node': 'removed' });
+    expect(await say()).toContain('Shoal is gone');
+    await installer?.delete();
+    expect(await treesOf(node)).toBe(before);
+    await cluster.cri.pullImage(`${registry.host}/app:v1`);
+  });
+});

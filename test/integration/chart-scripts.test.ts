@@ -155,8 +155,14 @@ describe('node.sh', () => {
   });
 
   describe('ready', () => {
-    const ready = async (wanted: string): Promise<boolean> => (await node('ready', { WANTED: wanted })).code === 0;
-    const state = file.bind(undefined, 'host/opt/shoal');
+    const ready = async (wanted: string): Promise<boolean> =>
+      (await node('ready', { WANTED: wanted, BOOTSTRAP: file('image/current/bootstrap.sh') })).code === 0;
+    const state = (...names: string[]): string => file('host/opt/shoal', ...names);
+
+    beforeEach(async () => {
+      await mkdir(file('image/0.1.0'), { recursive: true });
+      await symlink('0.1.0', file('image/current'));
+    });
 
     /** The node's systemd, asked through nsenter, is the only thing here that is not a file. */
     const unit = async (isActive: boolean): Promise<void> => {
@@ -176,6 +182,21 @@ describe('node.sh', () => {
       await rm(state('state', 'unfinished'));
       expect(await ready('installed')).toBe(true);
       await unit(false);
+      expect(await ready('installed')).toBe(false);
+    });
+
+    test("installed: not while a change is under way, nor with another version than the pod's", async () => {
+      await unit(true);
+      await mkdir(state('state/before'), { recursive: true });
+      await mkdir(state('0.1.0'));
+      await symlink('0.1.0', state('current'));
+      expect(await ready('installed')).toBe(false);
+      await rm(state('state/before'), { recursive: true });
+      expect(await ready('installed')).toBe(true);
+      // Put back by bootstrap.sh because the new one failed.
+      await mkdir(state('0.0.9'));
+      await rm(state('current'));
+      await symlink('0.0.9', state('current'));
       expect(await ready('installed')).toBe(false);
     });
 

@@ -71,14 +71,20 @@ run() {
   esac
 }
 
-# Cheap, for it runs often: bootstrap.sh status looks at much more.
+# version <folder of versions>: the one that its link `current` means.
+version() { basename "$(readlink "$1/current")"; }
+
+# Cheap, for it runs often: bootstrap.sh status looks at much more. Another version than this pod's, or one that is just being
+# put in place, is not ready: an upgrade that fails is to stop at the first nodes.
 ready() {
+  there=$HOST/opt/shoal
   case $WANTED in
     installed)
-      [ -e "$HOST/opt/shoal/current" ] && [ ! -e "$HOST/opt/shoal/state/unfinished" ] &&
+      [ -e "$there/current" ] && [ "$(version "$there")" = "$(version "${BOOTSTRAP%/*/*}")" ] &&
+        [ ! -e "$there/state/unfinished" ] && [ ! -e "$there/state/before" ] &&
         nsenter --target 1 --mount -- systemctl is-active --quiet shoal.service
       ;;
-    removed) [ ! -e "$HOST/opt/shoal" ] ;;
+    removed) [ ! -e "$there" ] ;;
   esac
 }
 

@@ -45,7 +45,8 @@ make_folder() {
   [ -d "$root$1" ] || mkdir -m "${2:-755}" "$root$1"
   case $1 in "$home" | "$state") return 0 ;; esac
   mkdir -p "$root$state"
-  printf '%s\n' "$1" >>"$root$state/folders"
+  # One that was taken away since is remembered already.
+  grep -qxF -e "$1" "$root$state/folders" 2>/dev/null || printf '%s\n' "$1" >>"$root$state/folders"
 }
 
 # remove_folders <what make_folder remembered>: those that are empty by now, the deepest first.

@@ -6,7 +6,7 @@ in_host() {
   command -v nsenter >/dev/null || refuse 'nsenter is missing'
   nsenter --target 1 --mount -- test -d /run/systemd/system ||
     refuse 'the node does not run systemd (or the pod lacks hostPID or privileged): what a pod starts ends with the pod'
-  if [ "$1" != install ] && [ "$1" != upgrade ] && [ ! -e "$host$home/current" ]; then
+  if [ "$1" != install ] && [ "$1" != upgrade ] && [ ! -e "$host$home/current" ] && [ ! -d "$host$state" ]; then
     if [ "$1" = status ]; then say 'not installed' && exit 2; fi
     say 'not installed: nothing to do' && exit 0
   fi
@@ -17,7 +17,7 @@ in_host() {
   mkdir -p "$host$staged/files"
   version=$(package_version)
   # A node that has this version needs no second copy of it.
-  if cmp -s "$package/SHA256SUMS" "$host$home/$version/SHA256SUMS"; then
+  if cmp -s "$package/SHA256SUMS" "$host$home/$version/SHA256SUMS" && is_whole "$host$home/$version"; then
     bootstrap=$home/$version/bootstrap.sh
   else
     mkdir "$host$staged/package"

@@ -1,11 +1,14 @@
 # shellcheck shell=sh disable=SC2154,SC2034
 # The order of things. The kubelet comes last when Shoal comes, and first when it goes.
 
+# is_whole <package folder>: whether every file is as its list of sums has it.
+is_whole() { (cd "$1" 2>/dev/null && sha256sum --check --quiet --strict SHA256SUMS >/dev/null 2>&1); }
+
 # Checks, before anything is changed, that the package is whole and runs here.
 check_package() {
   version=$(package_version)
   [ -n "$version" ] || refuse "$package is no package of Shoal"
-  (cd "$package" && sha256sum --check --quiet --strict SHA256SUMS >/dev/null 2>&1) ||
+  is_whole "$package" ||
     refuse "the package is damaged ($package/SHA256SUMS): fetch it again"
   shoal version >/dev/null 2>&1 ||
     refuse "this node can't run the package: it needs Linux on $(sed -n 's/^ *"arch": "\(.*\)",*/\1/p' "$package/package.json") with glibc 2.28 or later"
@@ -14,7 +17,7 @@ check_package() {
 place_package() {
   target=$home/$version
   [ "$(readlink -f "$package")" != "$(readlink -f "$root$target")" ] || return 0
-  if ! cmp -s "$package/SHA256SUMS" "$root$target/SHA256SUMS"; then
+  if ! cmp -s "$package/SHA256SUMS" "$root$target/SHA256SUMS" || ! is_whole "$root$target"; then
     rm -rf "$root$target" "$root$target.new"
     cp -R "$package" "$root$target.new"
     chown -R 0:0 "$root$target.new"
@@ -53,10 +56,12 @@ install_node() {
     make_folder "$home"
     remember unfinished "$version"
     attempt first_install give_up_install
-  elif [ "$former" != "$version" ] || files_differ; then
+  elif [ "$former" != "$version" ] || files_differ || ! service_in_order; then
     attempt change_install give_up_change
     say "Shoal $version is in place (before: $former)"
     remove_versions "$version" "$(recall former)"
+  else
+    place_package
   fi
   attempt join_node give_up_join
   if [ -e "$root$state/unfinished" ]; then
@@ -94,7 +99,7 @@ first_install() {
   write_files
   point_current "$version"
   link_command
-  if with_systemd || ! live; then
+  if has_units; then
     write_units "$package"
   else
     remember listen "$(setting listen)"
@@ -110,7 +115,7 @@ change_install() {
   write_files
   point_current "$version"
   link_command
-  if with_systemd || ! live; then write_units "$package"; fi
+  if has_units; then write_units "$package"; fi
   replace_service "$root$home/$version"
   probe "$root$home/$version"
   engine_answers "$root$home/$version"
@@ -151,7 +156,7 @@ give_up_change() {
   package=$root$home/$former
   gather_files
   effective_config || true
-  if with_systemd || ! live; then
+  if has_units; then
     write_units "$package"
     if ! replace_service "$package" || ! probe "$package"; then
       warn "version $former does not answer either: the node goes back to plain pulls"
@@ -186,16 +191,19 @@ plan() {
   for file in "$scratch/files"/*; do
     if [ -e "$file" ] && ! cmp -s "$file" "$root$etc/${file##*/}"; then say "would write $etc/${file##*/}"; fi
   done
-  if with_systemd || ! live; then for unit in $units; do [ -e "$root$unit_folder/$unit" ] || say "would write $unit_folder/$unit"; done; fi
+  if has_units; then for unit in $units; do [ -e "$root$unit_folder/$unit" ] || say "would write $unit_folder/$unit"; done; fi
   configure_runtime --dry-run
   [ "$kubelet" = none ] || say "would set the kubelet's image endpoint to $(kubelet_endpoint) in $(kubelet_file)"
 }
 
+# tell <words> <what tells whether it is so>
 tell() {
-  if "$2" >/dev/null 2>&1; then
-    say "ok    $1"
+  words=$1
+  shift
+  if "$@" >/dev/null 2>&1; then
+    say "ok    $words"
   else
-    say "WRONG $1"
+    say "WRONG $words"
     code=1
   fi
 }
@@ -219,7 +227,8 @@ status_node() {
   say "Shoal $current, runtime $runtime, kubelet by $kubelet"
   tell 'installation complete' installed_whole
   tell "configuration ($etc/config.yaml)" config_right
-  ! with_systemd || tell 'units active (shoal.socket, shoal.service)' service_running
+  tell "program ($home/$current)" is_whole "$package"
+  ! has_units || tell 'units in order (shoal.socket, shoal.service)' service_in_order
   tell "ImageFsInfo on $(recall listen)" probe_briefly
   tell 'engine' engine_answers_now
   tell "the runtime's mirror configuration" runtime_right

@@ -3,10 +3,17 @@
 
 unit_folder=/etc/systemd/system
 
-# write_units <package folder>: the units, and in a drop-in what this node's configuration wants of them.
-write_units() {
-  make_folder $unit_folder/shoal.service.d
-  for unit in $units; do replace "$root$unit_folder/$unit" "$1/systemd/$unit"; done
+# What `systemctl enable` makes.
+wants='sockets.target.wants/shoal.socket multi-user.target.wants/shoal.service'
+
+# Whether this system has units: those of a node without systemd are another init's.
+has_units() { with_systemd || ! live; }
+
+# render_units <package folder>: to $scratch/units the units, and in a drop-in what this node's configuration wants of them.
+render_units() {
+  rm -rf "$scratch/units"
+  mkdir -p "$scratch/units/shoal.service.d"
+  for unit in $units; do cp "$1/systemd/$unit" "$scratch/units/$unit"; done
   listen=$(setting listen) state_dir=$(setting stateDir) run_dir=$(setting runDir)
   memory=$(setting optionBlockSize)
   {
@@ -19,17 +26,38 @@ write_units() {
     [ "$run_dir" = /run/shoal ] || say "ReadWritePaths=-$run_dir"
     # Up to 245 systemd loses the words of a process that has ended by the time it looks: READY=1, WATCHDOG=1.
     [ "$(systemd_version)" -ge 246 ] || printf 'Type=simple\nWatchdogSec=0\n'
-  } >"$scratch/node.conf"
-  replace "$root$unit_folder/shoal.service.d/node.conf" "$scratch/node.conf"
+  } >"$scratch/units/shoal.service.d/node.conf"
   if [ "$listen" != /run/shoal/shoal.sock ]; then
-    make_folder $unit_folder/shoal.socket.d
-    printf '[Socket]\nListenStream=\nListenStream=%s\n' "$listen" >"$scratch/socket.conf"
-    replace "$root$unit_folder/shoal.socket.d/node.conf" "$scratch/socket.conf"
-  else
-    rm -f "$root$unit_folder/shoal.socket.d/node.conf"
+    mkdir "$scratch/units/shoal.socket.d"
+    printf '[Socket]\nListenStream=\nListenStream=%s\n' "$listen" >"$scratch/units/shoal.socket.d/node.conf"
   fi
+}
+
+# write_units <package folder>
+write_units() {
+  render_units "$1"
+  for unit in $units; do
+    [ ! -d "$scratch/units/$unit.d" ] || make_folder "$unit_folder/$unit.d"
+    rm -f "$root$unit_folder/$unit.d/node.conf"
+  done
+  for unit in $(unit_files); do replace "$root$unit_folder/$unit" "$scratch/units/$unit"; done
   remember listen "$listen"
   remember folders-of-agent "$state_dir $run_dir"
+}
+unit_files() { (cd "$scratch/units" && find ./* -type f); }
+
+# Whether the units are as this version and configuration want them, come up with the node, and run.
+service_in_order() {
+  has_units || return 0
+  render_units "$package"
+  for unit in $(unit_files); do
+    cmp -s "$scratch/units/$unit" "$root$unit_folder/$unit" || return 1
+  done
+  [ -d "$scratch/units/shoal.socket.d" ] || [ ! -e "$root$unit_folder/shoal.socket.d/node.conf" ] || return 1
+  for link in $wants; do [ -L "$root$unit_folder/$link" ] || return 1; done
+  live || return 0
+  # With several units is-active is content with one.
+  for unit in $units; do systemctl --quiet is-active "$unit" || return 1; done
 }
 
 systemd_version() {
@@ -64,6 +92,7 @@ enable_below_root() {
 replace_service() {
   if with_systemd; then
     systemctl daemon-reload
+    systemctl --quiet enable shoal.socket shoal.service
     systemctl start shoal.socket
     mkdir -p /run/systemd/system
     sed -e "s|^ExecStart=.*|Sockets=shoal.socket\\nExecStart=$1/bin/shoal agent --bridge|" "$1/systemd/shoal.service" \
@@ -73,11 +102,14 @@ replace_service() {
     systemctl daemon-reload
     code=0
     { systemctl start shoal-bridge.service && systemctl restart shoal.service; } || code=1
-    systemctl stop shoal-bridge.service || code=1
+    # Quiet: else it says that the socket could start it again.
+    systemctl --quiet stop shoal-bridge.service || code=1
     rm -rf /run/systemd/system/shoal-bridge.service /run/systemd/system/shoal-bridge.service.d
     systemctl daemon-reload
     return "$code"
-  elif live; then
+  elif ! live; then
+    enable_below_root
+  else
     say "to do: restart the agent ($home/current/bin/shoal agent), which this node's own init runs"
   fi
 }
@@ -109,7 +141,7 @@ stop_service() {
 }
 
 remove_units() {
-  for link in sockets.target.wants/shoal.socket multi-user.target.wants/shoal.service; do
+  for link in $wants; do
     rm -f "$root$unit_folder/$link"
   done
   for unit in $units; do
@@ -119,5 +151,3 @@ remove_units() {
   done
   ! with_systemd || systemctl daemon-reload
 }
-
-service_running() { systemctl --quiet is-active shoal.socket shoal.service; }
