@@ -110,6 +110,7 @@ describe('node.sh', () => {
     INTERVAL: '0.2',
     HOST: file('host'),
     FILES: file('files'),
+    LEFT: file('left'),
     PATH: `${file('bin')}:${process.env.PATH}`,
     ...env,
   });
@@ -200,10 +201,13 @@ describe('node.sh', () => {
       expect(await ready('installed')).toBe(false);
     });
 
-    test('removed: when nothing is left', async () => {
+    test('removed: when nothing is left, the files that the pod itself wrote included', async () => {
       await mkdir(state(), { recursive: true });
       expect(await ready('removed')).toBe(false);
       await rm(state(), { recursive: true });
+      // bootstrap.sh is done, and the keys are still there.
+      expect(await ready('removed')).toBe(false);
+      await writeFile(file('left'), '');
       expect(await ready('removed')).toBe(true);
     });
   });
@@ -245,10 +249,11 @@ describe('node.sh', () => {
       await writeFile(there('mine'), "an administrator's");
       await program('bootstrap.sh', `#!/bin/sh\necho "$@" >>${file('calls')}\n`);
       const running = await started('removed');
-      await running.until(async () => (await read('kubernetes-token')) === undefined, {
+      await running.until(async () => (await node('ready', { WANTED: 'removed' })).code === 0, {
         what: 'removal',
         timeoutMs: 20_000,
       });
+      expect(await read('kubernetes-token')).toBeUndefined();
       expect(await readFile(file('calls'), 'utf8')).toBe(`uninstall --host ${file('host')}\n`);
       expect(await read('mine')).toBe("an administrator's");
       expect(running.exit).toBeUndefined();

@@ -7,6 +7,8 @@ set -eu
 FILES=${FILES:-/files}
 CONFIG=${CONFIG:-/config}
 HOST=${HOST:-/host}
+# In the container: there when the node has been taken back.
+LEFT=${LEFT:-/run/shoal-left}
 BOOTSTRAP=${BOOTSTRAP:-/opt/shoal/current/bootstrap.sh}
 
 prepare() {
@@ -66,6 +68,7 @@ run() {
         for file in "$folder"/*; do rm -f "$HOST/etc/shoal/${file##*/}"; done
       done
       [ ! -d "$HOST/etc/shoal" ] || rmdir --ignore-fail-on-non-empty "$HOST/etc/shoal"
+      : >"$LEFT"
       exec sleep infinity
       ;;
   esac
@@ -84,7 +87,8 @@ ready() {
         [ ! -e "$there/state/unfinished" ] && [ ! -e "$there/state/before" ] &&
         nsenter --target 1 --mount -- systemctl is-active --quiet shoal.service
       ;;
-    removed) [ ! -e "$there" ] ;;
+    # The pod may go then: no key that it wrote is to be left.
+    removed) [ ! -e "$there" ] && [ -e "$LEFT" ] ;;
   esac
 }
 
