@@ -1,8 +1,9 @@
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Cluster, type ClusterNode, startCluster } from '../test/harness/cluster.ts';
 import { opaque } from '../test/harness/images.ts';
-import { peakMemory } from '../test/harness/process.ts';
+import { peakMemory, runBy, start } from '../test/harness/process.ts';
 import { startRuntimeStandIn } from '../test/harness/runtime-stand-in.ts';
 import type { Scope } from '../test/harness/scope.ts';
 import { type CpuReading, countCpu } from './harness/cpu.ts';
@@ -31,6 +32,8 @@ const { values: flags } = parseArgs({
     /** The last node's link has a tenth of the rate. */
     'slow-node': { type: 'boolean', default: false },
     tls: { type: 'boolean', default: false },
+    /** Every agent's metrics are scraped, the first one's status page is open; --no-observed: they are not even served. */
+    observed: { type: 'boolean' },
     /** --no-direct leaves out the pull without Shoal. */
     direct: { type: 'boolean', default: true },
     /** Tiers of every node's cache; --disk-mib 0 is memory mode. */
@@ -66,6 +69,7 @@ async function startBench(scope: Scope): Promise<Bench> {
     tls: flags.tls,
     agent: {
       memoryTier: Number(flags['memory-mib']) * MiB,
+      telemetry: flags.observed !== false,
       ...(diskTier === 0 ? {} : { diskTier }),
       ...(flags['node-options'] === undefined ? {} : { nodeOptions: flags['node-options'] }),
     },
@@ -98,12 +102,22 @@ interface Measured {
   readonly crossZone: number;
 }
 
-async function measureShoal(bench: Bench): Promise<Measured> {
+async function lookAt(scope: Scope, { host, agent }: ClusterNode, page: boolean): Promise<void> {
+  const onlooker = [
+    process.execPath,
+    path.join(import.meta.dirname, 'harness/onlooker.ts'),
+    agent.telemetryUrl,
+  ] as const;
+  await start(scope, 'onlooker', runBy(host.prefix, page ? [...onlooker, 'page'] : onlooker), {});
+}
+
+async function measureShoal(scope: Scope, bench: Bench): Promise<Measured> {
   const { nodes, network, origin } = bench;
   // Processes that have pulled before, as on a node: compiled code, and memory that the kernel has given already.
   await Promise.all(nodes.map((node) => bench.pull(node, 'warm')));
   origin.reset();
   const agents = (await Promise.all(nodes.map(agentPids))).flat();
+  if (flags.observed === true) await Promise.all(nodes.map((node, index) => lookAt(scope, node, index === 0)));
   const sentBefore = await network.sent();
   const readCpu = await countCpu({ agents, runtimes: nodes.map(({ runtimePid }) => runtimePid), bench: [process.pid] });
   const times = await pullEverywhere(
@@ -163,7 +177,7 @@ await main('bench-swarm', async (scope) => {
   const bench = await startBench(scope);
   const { size } = await bench.content('image');
   const bound = (size * 8) / 1e6 / Math.min(rate, originRate);
-  const measured = await measureShoal(bench);
+  const measured = await measureShoal(scope, bench);
   await tellNodes(bench, measured, bound);
   const direct = flags.direct ? await measureDirect(scope, bench) : [];
 

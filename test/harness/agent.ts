@@ -29,6 +29,8 @@ export interface AgentOptions {
   /** Bytes of the disk tier; none by default. */
   readonly diskTier?: number;
   readonly logLevel?: 'info' | 'debug' | 'trace';
+  /** False: no metrics, no status page. */
+  readonly telemetry?: boolean;
   /** Seconds; the product's defaults otherwise. */
   readonly firstByteTimeout?: number;
   readonly stallTimeout?: number;
@@ -112,7 +114,7 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
       stateDir,
       runDir: path.join(folder, 'run'),
       log: { level: options.logLevel ?? 'info' },
-      telemetry: { port: telemetryPort },
+      telemetry: { port: options.telemetry === false ? 0 : telemetryPort },
       mirror: {
         port: mirrorPort,
         ...(options.firstByteTimeout === undefined ? {} : { firstByteTimeout: options.firstByteTimeout }),
