@@ -78,7 +78,7 @@ export function rows(largest: number): Row[] {
     row('pieces as in production', { nodes: Math.min(100, largest), pieces: 2_560, zones }),
     row('origin of one node', { nodes: Math.min(100, largest), pieces: 512, zones, origin: 1 }),
     row('origin of a quarter node', { nodes: Math.min(100, largest), pieces: 512, zones, origin: 0.25 }),
-    row('256 MiB at 200 Mbit/s', { nodes: 8, pieces: 512, origin: 1, imageBytes: 256 * MiB, bandwidth: 200 }),
+    row('256 MiB at 200 Mbit/s', { nodes: 8, pieces: 1_024, origin: 1, imageBytes: 256 * MiB, bandwidth: 200 }),
     row('one zone', { nodes: Math.min(300, largest), pieces: 512 }),
     row('five zones', { nodes: Math.min(300, largest), pieces: 512, zones: 5 }),
     row('a quarter 10 × slower', { nodes: Math.min(300, largest), pieces: 512, zones, slowShare: 0.25 }),

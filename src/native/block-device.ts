@@ -5,7 +5,7 @@ import { request } from './completions.ts';
 import { errnoError, systemError } from './system-error.ts';
 import type { BlockDevice, BlockDeviceOptions } from './types.ts';
 
-/** Enough to keep a cloud disk busy with pieces of 512 KiB to 4 MiB. */
+/** Enough to keep a cloud disk busy with pieces of 256 KiB to 4 MiB. */
 const defaultDepth = 32;
 /** Far below fs.aio-max-nr (65536), which all processes of the machine share. */
 const maxDepth = 1024;

@@ -3,8 +3,8 @@ import type { ByteRange } from '../registry/types.ts';
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-/** Each piece costs a node about 2 ms of CPU, whatever its size: with 256 KiB the nodes had a quarter more to do (docs/swarm.md). */
-const smallestPiece = 512 * KiB;
+/** Twice as much would cost the nodes a fifth less CPU, but see docs/pull.md, blobs and pieces. */
+const smallestPiece = 256 * KiB;
 const largestPiece = 4 * MiB;
 /** A blob is cut into about this many pieces, as far as the bounds allow: enough to spread over a swarm. */
 const piecesPerBlob = 512;
@@ -42,7 +42,7 @@ export class PieceLayout {
   }
 }
 
-/** clamp(nextPow2(size / 512), 512 KiB, 4 MiB), and at least a block (docs/pull.md, blobs and pieces). */
+/** clamp(nextPow2(size / 512), 256 KiB, 4 MiB), and at least a block (docs/pull.md, blobs and pieces). */
 function pieceLength(size: number, blockBytes: number): number {
   let length = smallestPiece;
   while (length < largestPiece && length * piecesPerBlob < size) length *= 2;

@@ -16,7 +16,7 @@ export const defaultLimits: DirectoryLimits = {
   agents: 16_384,
   pieces: 131_072,
   wantsPerAgent: 1_024,
-  // Twice a 4 GiB cache of the smallest pieces of large blobs (512 KiB), all on one shard: small blobs are pieces, too.
+  // A 4 GiB cache of the smallest pieces (256 KiB), all on one shard.
   holdingsPerAgent: 16_384,
   distrustPerAgent: 64,
 };

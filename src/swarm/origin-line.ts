@@ -7,8 +7,8 @@ import { WaitingLine } from './transfer/waiting-line.ts';
 const firstPauseMs = 1_000;
 const longestPauseMs = 30_000;
 /**
- * Leases of a node whose origin answers late: up to so many times the usual. With small pieces (512 KiB) and 50 ms to the
- * first byte, four at once are 40 MB/s, and one node alone would be slower than without Shoal.
+ * Leases of a node whose origin answers late: up to so many times the usual. With small pieces (256 KiB) and 50 ms to the
+ * first byte, four at once are 20 MB/s, and one node alone would be slower than without Shoal.
  */
 const mostFactor = 4;
 /** Weight of the latest fetch in the averages. */

@@ -16,7 +16,7 @@ import { digestOf, imageOf, ScriptedClient } from '../harness/scripted-client.ts
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
-const piece = 512 * KiB;
+const piece = 256 * KiB;
 const log = createLogger({ name: 'test', level: 'silent' });
 const never = new AbortController().signal;
 

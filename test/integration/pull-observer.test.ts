@@ -97,7 +97,7 @@ describe('the observer of the pull room', () => {
       { image: 'reg.test/app:v1', rule: 'registries.include: *', pod: { namespace: 'shop', name: 'cart-0' } },
     ]);
     expect(notes.events).toEqual([`pull manifest ${layer.length}`, `pull requested ${layer.length}`, 'pull ended ok']);
-    expect(notes.pieces.map(({ index }) => index).sort((a, b) => a - b)).toEqual([...Array(6).keys()]);
+    expect(notes.pieces.map(({ index }) => index).sort((a, b) => a - b)).toEqual([...Array(12).keys()]);
     expect(notes.pieces.every(({ source, from }) => source === 'origin' && from === 'reg.test')).toBe(true);
     expect(notes.pieces.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(layer.length);
     expect(notes.delivered.get(digestOf(layer))).toBe(layer.length);
@@ -108,7 +108,10 @@ describe('the observer of the pull room', () => {
     client.add('v1', imageOf([layer]));
     await read(layer, { ...runtime, runtime: false });
     await read(layer, { ...runtime, runtime: false });
-    expect(notes.pieces.map(({ source }) => source)).toEqual([...['origin', 'origin'], ...['memory', 'memory']]);
+    expect(notes.pieces.map(({ source }) => source)).toEqual([
+      ...['origin', 'origin', 'origin', 'origin'],
+      ...['memory', 'memory', 'memory', 'memory'],
+    ]);
     expect(notes.pulls).toEqual([]);
     expect(notes.events).toEqual(Array(2).fill(`direct requested ${layer.length}`));
   });

@@ -7,7 +7,7 @@ export const checksumHeader = 'X-Shoal-Crc32c';
 /** On a 503 whose reason is that no upload slot is free: try another peer now, this one later. */
 export const busyHeader = 'X-Shoal-Busy';
 
-/** The largest piece (docs/pull.md: pieces are 512 KiB to 4 MiB). */
+/** The largest piece (docs/pull.md: pieces are 256 KiB to 4 MiB). */
 export const largestPiece = 4 * 1024 * 1024;
 /** The largest index in a path: 4 TiB of 4 MiB pieces. */
 const largestIndex = 2 ** 20 - 1;

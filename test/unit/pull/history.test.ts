@@ -6,7 +6,7 @@ import { PullError } from '../../../src/pull/types.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
-const piece = 512 * KiB;
+const piece = 256 * KiB;
 const began = Date.UTC(2026, 0, 2, 3, 4, 5);
 
 let now: number;

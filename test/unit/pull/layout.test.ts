@@ -8,11 +8,11 @@ const GiB = 1024 * MiB;
 
 describe('the layout of a blob', () => {
   it.each([
-    [1, 512 * KiB, 1],
-    [512 * KiB, 512 * KiB, 1],
-    [512 * KiB + 1, 512 * KiB, 2],
-    [256 * MiB, 512 * KiB, 512],
-    [256 * MiB + 1, MiB, 257],
+    [1, 256 * KiB, 1],
+    [256 * KiB, 256 * KiB, 1],
+    [256 * KiB + 1, 256 * KiB, 2],
+    [128 * MiB, 256 * KiB, 512],
+    [128 * MiB + 1, 512 * KiB, 257],
     [GiB, 2 * MiB, 512],
     [2 * GiB + 1, 4 * MiB, 513],
     [100 * GiB, 4 * MiB, 25_600],
