@@ -36,7 +36,11 @@ interface Traced {
 
 async function startSwarm(scope: Scope, traced: boolean): Promise<Traced> {
   const exported: Span[] = [];
-  const sink = { export: (spans: readonly Span[]) => void exported.push(...spans), now: Date.now };
+  const sink = {
+    export: (spans: readonly Span[]) => void exported.push(...spans),
+    now: Date.now,
+    monotonic: () => performance.now(),
+  };
   const observer = () =>
     new PullHistory({
       blockBytes,

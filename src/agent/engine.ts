@@ -38,14 +38,15 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   const started = await startPolicy(config, () => acr.instances.hosts(), log);
   const oss = ossAcceleration(config, log);
   const preheating = new Preheating(acr.logins);
-  const traces = startTraces(config, () => joined?.node.identity.id ?? hostname(), log);
+  let node = hostname();
+  const traces = startTraces(config, () => node, log);
   const joined = await joinSwarm(config, store, { preheat: preheating.preheat, spans: traces?.remote, log });
+  node = joined?.node.identity.id ?? node;
   const tunnels = config.p2p.plusMode.registryAccess === 'mirror' ? joined?.node : undefined;
   const client = configuredRegistryClient(config, log, {
     detour: oss,
     ...(tunnels && { tunnelFor: (url) => tunnels.routeTo(url.host) }),
   });
-  const node = joined?.node.identity.id ?? hostname();
   const events = startEvents(config, { node, log });
   const history = new PullHistory({
     blockBytes: cache.blocksize * 1024,

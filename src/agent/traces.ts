@@ -11,8 +11,6 @@ import { spansOf } from './pull-spans.ts';
 
 /** What records this process' work, and sends it to the collector. */
 export interface Traces {
-  /** The node's name among the spans; call it before anything is recorded. */
-  readonly exporter: OtlpExporter;
   /** For the traces of other nodes. */
   readonly remote: RemoteSpans;
   readonly requests: RequestSpans;
@@ -27,10 +25,9 @@ export function startTraces(config: Config, node: () => string, log: Logger): Tr
   if (endpoint === undefined) return undefined;
   const resource = () => ({ 'service.name': 'shoal', 'service.version': packageVersion(), 'host.name': node() });
   const exporter = new OtlpExporter({ endpoint, resource, log });
-  const sink = { export: exporter.export.bind(exporter), now: Date.now };
+  const sink = { export: exporter.export.bind(exporter), now: Date.now, monotonic: () => performance.now() };
   const remote = new RemoteSpans(sink);
   return {
-    exporter,
     remote,
     requests: new RequestSpans(sink),
     pulls: {

@@ -1,7 +1,7 @@
 import { Backoff } from '../backoff.ts';
 import type { Clock } from '../clock.ts';
-import { Pace } from '../pace.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { TokenBucket } from '../token-bucket.ts';
 import { type EventSource, eventContent, eventName, repetition } from './event-content.ts';
 import { type EventFailure, judgeFailure } from './event-failure.ts';
 import { type CountedEvent, EventQueue, type PodEvent } from './event-queue.ts';
@@ -26,7 +26,7 @@ export interface EventCounts {
 }
 
 /** A node that starts many pods at once writes some at once; 10,000 nodes must not be a load that counts. */
-const rate = { intervalMs: 1_000, burst: 16 };
+const pace = { rate: 1, burst: 16 };
 /** Milliseconds of waiting after a failure, at first and at most. */
 const firstWaitMs = 1_000;
 const longestWaitMs = 60_000;
@@ -46,7 +46,7 @@ const rule = 'rules: [{apiGroups: [""], resources: [events], verbs: [create, pat
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #queue = new EventQueue();
-  readonly #pace = new Pace(rate);
+  readonly #bucket: TokenBucket;
   readonly #backoff: Backoff;
   /** Monotonic milliseconds until which a namespace gets none. */
   readonly #forbidden = new Map<string, number>();
@@ -61,7 +61,9 @@ export class EventRecorder {
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
-    const { random } = options.clock;
+    const { clock } = options;
+    const { random } = clock;
+    this.#bucket = new TokenBucket({ ...pace, now: () => clock.now() });
     this.#backoff = new Backoff({ firstMs: firstWaitMs, longestMs: longestWaitMs, random });
     this.#running = this.#run();
   }
@@ -93,10 +95,10 @@ export class EventRecorder {
   }
 
   async #run(): Promise<void> {
-    const { clock, wall } = this.#options;
+    const { wall } = this.#options;
     const { signal: ending } = this.#ending;
     while (!this.#closed.signal.aborted) {
-      if (this.#queue.length > 0) await this.#pause(this.#pace.wait(clock.now()));
+      if (this.#queue.length > 0) await this.#pause(this.#bucket.wait(1));
       const event = this.#queue.take(wall());
       if (event === undefined) {
         if (ending.aborted) return;
@@ -123,7 +125,7 @@ export class EventRecorder {
       this.#queue.lose(event);
       return 0;
     }
-    this.#pace.pass(clock.now());
+    this.#bucket.take(1);
     const known = this.#queue.writtenAs(event, event.last);
     try {
       if (known === undefined) await this.#create(event);

@@ -1,16 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { Pace } from '../pace.ts';
 import type { Requester } from '../pull/types.ts';
 import type { Span } from '../telemetry/otlp-exporter.ts';
 import { traceContextOf } from '../telemetry/trace-context.ts';
 import type { TraceScope } from '../telemetry/trace-scope.ts';
+import { TokenBucket } from '../token-bucket.ts';
 import type { Served } from './handler.ts';
 
 export interface RequestSpansOptions {
   readonly export: (spans: readonly Span[]) => void;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Milliseconds, never going back. */
+  readonly monotonic: () => number;
 }
 
 /** What a runtime asked for. */
@@ -21,15 +23,16 @@ export interface Asked {
 }
 
 /** A pull asks for some dozen blobs; whoever asks for more than this is recorded in part. */
-const rate = { intervalMs: 20, burst: 512 };
+const pace = { rate: 50, burst: 512 };
 
 /** Records the runtime's requests. */
 export class RequestSpans {
   readonly #options: RequestSpansOptions;
-  readonly #pace = new Pace(rate);
+  readonly #bucket: TokenBucket;
 
   constructor(options: RequestSpansOptions) {
     this.#options = options;
+    this.#bucket = new TokenBucket({ ...pace, now: options.monotonic });
   }
 
   /**
@@ -46,8 +49,8 @@ export class RequestSpans {
     const own = requester.runtime ? traceContextOf(headers.traceparent, headers.tracestate) : undefined;
     if (own?.sampled === false || (own === undefined && scope === undefined)) return undefined;
     const start = this.#options.now();
-    if (this.#pace.wait(start) > 0) return undefined;
-    this.#pace.pass(start);
+    if (this.#bucket.wait(1) > 0) return undefined;
+    this.#bucket.take(1);
     const state = own === undefined ? scope?.state : own.state;
     const elsewhere = own && scope && own.traceId !== scope.traceId;
     const span = {

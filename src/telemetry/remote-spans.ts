@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Pace } from '../pace.ts';
+import { TokenBucket } from '../token-bucket.ts';
 import type { Span } from './otlp-exporter.ts';
 import type { TraceContext } from './trace-context.ts';
 
@@ -13,6 +13,8 @@ export interface RemoteSpansOptions {
   readonly export: (spans: readonly Span[]) => void;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Milliseconds, never going back. */
+  readonly monotonic: () => number;
 }
 
 /** What is done of one kind for one span of another node. */
@@ -28,7 +30,7 @@ interface Sum {
 
 /** Sums that are open at once; and how many begin, whoever asks: a node that asks for thousands gets no more than that. */
 const mostOpen = 256;
-const rate = { intervalMs: 20, burst: 256 };
+const pace = { rate: 50, burst: 256 };
 /** Milliseconds after which a sum is closed: without anything new, and in all. */
 const quietMs = 2_000;
 const longestMs = 30_000;
@@ -42,11 +44,12 @@ const mostOutcomes = 8;
 export class RemoteSpans {
   readonly #options: RemoteSpansOptions;
   readonly #sums = new Map<string, Sum>();
-  readonly #pace = new Pace(rate);
+  readonly #bucket: TokenBucket;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: RemoteSpansOptions) {
     this.#options = options;
+    this.#bucket = new TokenBucket({ ...pace, now: options.monotonic });
   }
 
   /** Undefined where it is not recorded: the asker doesn't either, or there is too much of it. */
@@ -78,8 +81,8 @@ export class RemoteSpans {
     const key = JSON.stringify([traceId, parentId, name, attributes]);
     const known = this.#sums.get(key);
     if (known !== undefined) return known;
-    if (this.#sums.size >= mostOpen || this.#pace.wait(now) > 0) return undefined;
-    this.#pace.pass(now);
+    if (this.#sums.size >= mostOpen || this.#bucket.wait(1) > 0) return undefined;
+    this.#bucket.take(1);
     const span = { traceId, parentId, name, start: now, attributes, ...(state !== undefined && { state }) };
     const sum: Sum = { span, outcomes: new Map(), end: now, open: 0, count: 0, bytes: 0, longestMs: 0 };
     this.#sums.set(key, sum);

@@ -25,7 +25,11 @@ describe('a peer that is asked for pieces', () => {
 
   async function serving() {
     const exported: Span[] = [];
-    const spans = new RemoteSpans({ export: (some) => exported.push(...some), now: Date.now });
+    const spans = new RemoteSpans({
+      export: (some) => exported.push(...some),
+      now: Date.now,
+      monotonic: () => performance.now(),
+    });
     const { server, peer } = await startServer(scope, held, { spans });
     const told = () => {
       spans.close();

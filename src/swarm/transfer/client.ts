@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Native } from '../../native/types.ts';
 import type { TraceHeaders } from '../../telemetry/trace-context.ts';
+import { TokenBucket } from '../../token-bucket.ts';
 import type { Peer } from '../messages.ts';
 import type { PeerCertificates } from '../tls/certificates.ts';
 import type { Connection } from './connection.ts';
 import { dial } from './dial.ts';
 import { PeerConnections } from './peer-connections.ts';
 import { formatChecksum, largestPiece, pieceTarget } from './protocol.ts';
-import { TokenBucket } from './token-bucket.ts';
 import { type PieceKey, TransferError, type TransferFailure } from './types.ts';
 import { WaitingLine } from './waiting-line.ts';
 

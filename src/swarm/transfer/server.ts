@@ -2,13 +2,13 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '../../telemetry/log.ts';
 import type { RemoteSpans } from '../../telemetry/remote-spans.ts';
+import { TokenBucket } from '../../token-bucket.ts';
 import type { PreheatHandler } from '../preheat/handler.ts';
 import { preheatPath } from '../preheat/types.ts';
 import type { TunnelHandler } from '../tunnel/handler.ts';
 import { ConnectionCount } from './connection-count.ts';
 import { type AnswerCounts, PieceHandler, refuse } from './piece-handler.ts';
 import { slowestRate } from './protocol.ts';
-import { TokenBucket } from './token-bucket.ts';
 import type { PieceProvider } from './types.ts';
 import { UploadSlots } from './upload-slots.ts';
 

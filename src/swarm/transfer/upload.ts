@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { TokenBucket } from './token-bucket.ts';
+import type { TokenBucket } from '../../token-bucket.ts';
 
 /** Bytes that are written, and counted, at once. Larger writes cost less CPU; under a limit smaller ones are smoother. */
 const chunkSize = 1024 * 1024;

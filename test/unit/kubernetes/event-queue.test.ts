@@ -4,7 +4,6 @@ import { eventContent, eventName } from '../../../src/kubernetes/event-content.t
 import { judgeFailure } from '../../../src/kubernetes/event-failure.ts';
 import { type CountedEvent, EventQueue, type PodEvent } from '../../../src/kubernetes/event-queue.ts';
 import { KubernetesError, type KubernetesErrorKind } from '../../../src/kubernetes/types.ts';
-import { Pace } from '../../../src/pace.ts';
 
 const minute = 60_000;
 const source = { component: 'shoal', host: 'node-1' };
@@ -78,19 +77,6 @@ describe('the queue', () => {
       }),
       { numRuns: 30 },
     );
-  });
-});
-
-describe('the pace', () => {
-  test('lets a burst through, then one in each interval', () => {
-    const pace = new Pace({ intervalMs: 1000, burst: 3 });
-    const waits = [0, 0, 0, 0, 0].map((now) => {
-      const wait = pace.wait(now);
-      pace.pass(now + wait);
-      return wait;
-    });
-    expect(waits).toEqual([0, 0, 0, 1000, 2000]);
-    expect(pace.wait(60_000)).toBe(0);
   });
 });
 

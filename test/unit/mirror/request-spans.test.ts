@@ -17,7 +17,7 @@ let spans: RequestSpans;
 beforeEach(() => {
   now = 5_000;
   exported = [];
-  spans = new RequestSpans({ export: (some) => exported.push(...some), now: () => now });
+  spans = new RequestSpans({ export: (some) => exported.push(...some), now: () => now, monotonic: () => now });
 });
 
 test('a request stands below the pull that it rides on', () => {

@@ -44,7 +44,7 @@ const host = {
 beforeEach(() => {
   now = 0;
   [exported, said, heard, left] = [[], [], [], false];
-  spans = new RemoteSpans({ export: (some) => exported.push(...some), now: () => now });
+  spans = new RemoteSpans({ export: (some) => exported.push(...some), now: () => now, monotonic: () => now });
 });
 
 function attend() {

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { listenAddress } from '../../../src/swarm/transfer/listen-address.ts';
 import { looksPerWindow, ProgressRule } from '../../../src/swarm/transfer/progress-rule.ts';
-import { TokenBucket } from '../../../src/swarm/transfer/token-bucket.ts';
 import { WaitingLine } from '../../../src/swarm/transfer/waiting-line.ts';
+import { TokenBucket } from '../../../src/token-bucket.ts';
 
 describe('a rate limit', () => {
   test('lets bytes go in the order of asking, at exactly its rate', () => {
@@ -46,6 +46,15 @@ describe('a rate limit', () => {
     bucket.giveBack(100);
     expect(bucket.take(100)).toBe(0);
     expect(bucket.take(500)).toBe(500);
+  });
+
+  test('tells how long there is to wait, and takes nothing', () => {
+    let now = 0;
+    const bucket = new TokenBucket({ rate: 1, burst: 3, now: () => now });
+    bucket.take(3);
+    expect([bucket.wait(1), bucket.wait(1), bucket.wait(2)]).toEqual([1000, 1000, 2000]);
+    now = 60_000;
+    expect(bucket.wait(1)).toBe(0);
   });
 
   test('of nothing is refused: it would stop everything', () => {

@@ -13,7 +13,11 @@ let spans: RemoteSpans;
 beforeEach(() => {
   vi.useFakeTimers({ now: 1_000_000 });
   exported = [];
-  spans = new RemoteSpans({ export: (some) => exported.push(...some), now: Date.now });
+  spans = new RemoteSpans({
+    export: (some) => exported.push(...some),
+    now: Date.now,
+    monotonic: () => performance.now(),
+  });
 });
 afterEach(() => {
   vi.useRealTimers();

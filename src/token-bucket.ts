@@ -1,14 +1,14 @@
 export interface TokenBucketOptions {
-  /** Bytes per second. */
+  /** How much a second: bytes, or whatever else is counted. */
   readonly rate: number;
-  /** Bytes that may go at once after a pause. */
+  /** How much may go at once after a pause. */
   readonly burst: number;
   /** Milliseconds, never going back. */
   readonly now: () => number;
 }
 
 /**
- * A limit in bytes per second. Who takes is told how long to wait, and the balance may go below zero: so takers are
+ * A limit of so much a second. Who takes is told how long to wait, and the balance may go below zero: so takers are
  * served in the order in which they came, whatever they take, and the mean rate is exact. Nothing runs while nobody takes.
  */
 export class TokenBucket {
@@ -19,7 +19,7 @@ export class TokenBucket {
   constructor(options: TokenBucketOptions) {
     if (!(options.rate > 0 && options.burst > 0)) {
       throw new RangeError(
-        `a rate limit of ${options.rate} bytes/s with bursts of ${options.burst}: both must be above 0`,
+        `a rate limit of ${options.rate} a second with bursts of ${options.burst}: both must be above 0`,
       );
     }
     this.#options = options;
@@ -27,17 +27,23 @@ export class TokenBucket {
     this.#at = options.now();
   }
 
-  /** Takes `bytes` and returns the milliseconds to wait before they may go. */
-  take(bytes: number): number {
-    this.#refill();
-    this.#balance -= bytes;
-    return this.#balance >= 0 ? 0 : (-this.#balance / this.#options.rate) * 1000;
+  /** Takes `amount` and returns the milliseconds to wait before it may go. */
+  take(amount: number): number {
+    const wait = this.wait(amount);
+    this.#balance -= amount;
+    return wait;
   }
 
-  /** Gives back bytes that were taken and did not go. */
-  giveBack(bytes: number): void {
+  /** Milliseconds that `amount` would have to wait; takes nothing. */
+  wait(amount: number): number {
     this.#refill();
-    this.#balance = Math.min(this.#options.burst, this.#balance + bytes);
+    return Math.max(0, ((amount - this.#balance) / this.#options.rate) * 1000);
+  }
+
+  /** Gives back what was taken and did not go. */
+  giveBack(amount: number): void {
+    this.#refill();
+    this.#balance = Math.min(this.#options.burst, this.#balance + amount);
   }
 
   #refill(): void {
