@@ -42,7 +42,7 @@ export async function runMirror(config: Config, log: Logger): Promise<void> {
     credentialsFor: (registry, signal) => acr.logins.credentialsFor(registry, { signal }),
     onPiece: (blob, piece, crc32c) => say({ kind: 'have', blob, piece, crc32c, verified: false }),
     log,
-    now: Date.now,
+    now: () => performance.now(),
   });
   const tunnel = new TunnelHandler({
     hosts: new Set(Object.keys(config.registries.hosts)),

@@ -45,7 +45,7 @@ export interface PullEngineOptions {
   readonly swarm?: Swarm;
   /** Hears of every pull; nobody does by default. */
   readonly observer?: PullObserver;
-  /** Milliseconds; for tests. */
+  /** Milliseconds, never going back; for tests. */
   readonly now?: () => number;
 }
 
@@ -102,18 +102,16 @@ export class PullEngine implements MirrorBackend {
 
   constructor(options: PullEngineOptions) {
     this.#options = options;
-    const authorizations = new Authorizations({
-      ttlMs: (options.authorizationTTL ?? 0) * 1000,
-      now: options.now ?? Date.now,
-    });
+    const now = options.now ?? (() => performance.now());
+    const authorizations = new Authorizations({ ttlMs: (options.authorizationTTL ?? 0) * 1000, now });
     this.#check = { client: options.client, authorizations, log: options.log };
     const fetcher = new Fetching({
-      origin: new OriginFetch(options),
+      origin: new OriginFetch({ ...options, now }),
       store: options.store,
       swarm: options.swarm,
       parallels: options.parallels,
       log: options.log,
-      now: options.now ?? Date.now,
+      now,
     });
     this.#observer = options.observer ?? unobserved;
     this.#blobs = new BlobTable({ ...options, fetcher, onMismatch: (digest) => this.#observer.mismatched(digest) });

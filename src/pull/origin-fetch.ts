@@ -13,8 +13,8 @@ export interface OriginFetchOptions {
   readonly store: PieceStore;
   readonly native: Pick<Native, 'crc32c'>;
   readonly log: Logger;
-  /** Milliseconds. */
-  readonly now?: () => number;
+  /** Milliseconds, never going back. */
+  readonly now: () => number;
 }
 
 export interface OriginRequest {
@@ -47,8 +47,7 @@ export class OriginFetch {
    * undefined when all came, when the signal ended it, or when another of the blob's sources may do.
    */
   async fetch({ blob, run, source, signal, onFirstByte, onPiece }: OriginRequest): Promise<PullError | undefined> {
-    const { client, store, native } = this.#options;
-    const now = this.#options.now ?? Date.now;
+    const { client, store, native, now } = this.#options;
     const began = now();
     blob.table.markFetching(run);
     const assembler = new PieceAssembler({

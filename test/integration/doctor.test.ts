@@ -159,11 +159,14 @@ describe('shoal doctor', () => {
     const folder = await temporaryFolder(scope, 'fifo');
     const script = `
       import { execFileSync } from 'node:child_process';
-      import { readFile } from 'node:fs/promises';
+      import { readFile, stat } from 'node:fs/promises';
       import { leaveUnlessIdle } from ${JSON.stringify(path.resolve(import.meta.dirname, '../../src/cli/doctor/leave.ts'))};
       execFileSync('mkfifo', ['${folder}/fifo']);
       readFile('${folder}/fifo').catch(() => {});
-      setTimeout(() => { process.stdout.write('told'); leaveUnlessIdle(3); }, 100);
+      // The pool takes its work in order: once this is done, a thread hangs in the other.
+      await stat('/');
+      process.stdout.write('told');
+      leaveUnlessIdle(3);
     `;
     expect(await runAnyway([process.execPath, '--input-type=module', '--eval', script])).toMatchObject({
       code: 3,
