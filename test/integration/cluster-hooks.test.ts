@@ -1,39 +1,24 @@
 import { X509Certificate } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import {
-  type ApiCertificates,
-  createApiCertificates,
-  daemonSetsPath,
-  type FakeKubernetesApi,
-  podsPath,
-  secretsPath,
-  startKubernetesApi,
-  type Verb,
-} from '../harness/kubernetes-api.ts';
+import { daemonSetsPath, type FakeKubernetesApi, podsPath, secretsPath, type Verb } from '../harness/kubernetes-api.ts';
+import { kubernetesForEachTest } from '../harness/kubernetes-for-each-test.ts';
 import { type RunResult, runAnyway } from '../harness/process.ts';
-import { Scope } from '../harness/scope.ts';
+import type { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
 /** The commands of the chart's hooks, against an API that grants no more than the chart's roles do. */
 
 const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
-const shared = new Scope();
-let certificates: ApiCertificates;
 let scope: Scope;
 let api: FakeKubernetesApi;
 let kubeconfig: string;
 
-beforeAll(async () => {
-  certificates = await createApiCertificates(shared);
-});
-afterAll(() => shared.close());
-beforeEach(async () => {
-  scope = new Scope();
-  api = await startKubernetesApi(scope, certificates);
+kubernetesForEachTest(async (started) => {
+  ({ scope, api } = started);
   kubeconfig = path.join(await temporaryFolder(scope, 'kubeconfig'), 'config');
   const cluster = { server: api.url, 'certificate-authority': api.authority.certificateFile };
   const config = {
@@ -44,7 +29,6 @@ beforeEach(async () => {
   };
   await writeFile(kubeconfig, stringify(config));
 });
-afterEach(() => scope.close());
 
 const grant = (...verbs: Verb[]): unknown => api.permissions.set('job', verbs);
 const shoal = (...args: string[]): Promise<RunResult> =>

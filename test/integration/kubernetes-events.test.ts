@@ -1,36 +1,23 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { createKubernetesClient, defaultLimits } from '../../src/kubernetes/client.ts';
 import type { PodEvent } from '../../src/kubernetes/event-queue.ts';
 import { EventRecorder } from '../../src/kubernetes/event-recorder.ts';
-import {
-  type ApiCertificates,
-  createApiCertificates,
-  eventsPath,
-  type FakeKubernetesApi,
-  startKubernetesApi,
-} from '../harness/kubernetes-api.ts';
+import { eventsPath, type FakeKubernetesApi } from '../harness/kubernetes-api.ts';
+import { kubernetesForEachTest } from '../harness/kubernetes-for-each-test.ts';
 import { problemsOf } from '../harness/kubernetes-schemas.ts';
 import { keptLog } from '../harness/log-lines.ts';
-import { Scope } from '../harness/scope.ts';
+import type { Scope } from '../harness/scope.ts';
 
-const shared = new Scope();
-let certificates: ApiCertificates;
 let scope: Scope;
 let api: FakeKubernetesApi;
 let kept: ReturnType<typeof keptLog>;
 
-beforeAll(async () => {
-  certificates = await createApiCertificates(shared);
-});
-afterAll(() => shared.close());
-beforeEach(async () => {
-  scope = new Scope();
-  api = await startKubernetesApi(scope, certificates);
+kubernetesForEachTest((started) => {
+  ({ scope, api } = started);
   api.permissions.set('secret-token', ['create', 'patch']);
   kept = keptLog();
 });
-afterEach(() => scope.close());
 
 const event: PodEvent = {
   pod: { namespace: 'shop', name: 'cart-0', uid: '0a1b' },

@@ -1,41 +1,27 @@
 import { readFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Access } from '../../src/kubernetes/access.ts';
 import { type ClientLimits, createKubernetesClient, defaultLimits } from '../../src/kubernetes/client.ts';
 import { defaultTimes, Informer, type InformerTimes } from '../../src/kubernetes/informer.ts';
 import { namespaces } from '../../src/kubernetes/resources.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { createAuthority } from '../harness/certificates.ts';
-import {
-  type ApiCertificates,
-  createApiCertificates,
-  type FakeKubernetesApi,
-  namespacesPath,
-  nodesPath,
-  startKubernetesApi,
-} from '../harness/kubernetes-api.ts';
-import { Scope } from '../harness/scope.ts';
+import { type FakeKubernetesApi, namespacesPath, nodesPath } from '../harness/kubernetes-api.ts';
+import { kubernetesForEachTest } from '../harness/kubernetes-for-each-test.ts';
+import type { Scope } from '../harness/scope.ts';
 
 const logger = createLogger({ name: 'test', level: 'silent' });
 const quick: InformerTimes = { ...defaultTimes, healthyMs: 0, firstWaitMs: 5, longestWaitMs: 20 };
 const namespace = (name: string, labels: Record<string, string> = {}) => ({ metadata: { name, labels } });
 
-const shared = new Scope();
-let certificates: ApiCertificates;
 let scope: Scope;
 let api: FakeKubernetesApi;
 
-beforeAll(async () => {
-  certificates = await createApiCertificates(shared);
+kubernetesForEachTest((started) => {
+  ({ scope, api } = started);
 });
-afterAll(() => shared.close());
-beforeEach(async () => {
-  scope = new Scope();
-  api = await startKubernetesApi(scope, certificates);
-});
-afterEach(() => scope.close());
 
 /** An informer of names, and promises of what it will know. */
 class Names {

@@ -1,6 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { membershipSchema } from '../../src/config/membership.ts';
 import type { AccessSource } from '../../src/kubernetes/access.ts';
@@ -13,31 +13,18 @@ import { KubernetesSource } from '../../src/swarm/membership/kubernetes.ts';
 import { startMembership } from '../../src/swarm/membership/membership.ts';
 import type { Membership } from '../../src/swarm/membership/types.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import {
-  type ApiCertificates,
-  createApiCertificates,
-  endpointSlicesPath,
-  type FakeKubernetesApi,
-  startKubernetesApi,
-} from '../harness/kubernetes-api.ts';
-import { Scope } from '../harness/scope.ts';
+import { endpointSlicesPath, type FakeKubernetesApi } from '../harness/kubernetes-api.ts';
+import { kubernetesForEachTest } from '../harness/kubernetes-for-each-test.ts';
+import type { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
 const logger = createLogger({ name: 'test', level: 'silent' });
-const shared = new Scope();
-let certificates: ApiCertificates;
 let scope: Scope;
 let api: FakeKubernetesApi;
 
-beforeAll(async () => {
-  certificates = await createApiCertificates(shared);
+kubernetesForEachTest((started) => {
+  ({ scope, api } = started);
 });
-afterAll(() => shared.close());
-beforeEach(async () => {
-  scope = new Scope();
-  api = await startKubernetesApi(scope, certificates);
-});
-afterEach(() => scope.close());
 
 /** A slice as the EndpointSlice controller makes it: labels of the Service, an endpoint per node. */
 function slice(name: string, nodes: readonly string[], component = 'agent') {
@@ -165,7 +152,7 @@ describe('the way in', () => {
     const folder = await temporaryFolder(scope, 'kubeconfig');
     await mkdir(path.join(folder, 'pki'));
     const install = async (name: string) => {
-      const { certificateFile, keyFile } = await certificates.authority.issue(name);
+      const { certificateFile, keyFile } = await api.authority.issue(name);
       await inFolder(path.join(folder, 'pki'), 'client.pem', await readFile(certificateFile, 'utf8'));
       await inFolder(path.join(folder, 'pki'), 'client.key', await readFile(keyFile, 'utf8'));
     };

@@ -1,38 +1,25 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
 import { defaultTimes } from '../../src/kubernetes/informer.ts';
 import { OptedInNamespaces } from '../../src/kubernetes/opted-in.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import {
-  type ApiCertificates,
-  createApiCertificates,
-  type FakeKubernetesApi,
-  namespacesPath,
-  startKubernetesApi,
-} from '../harness/kubernetes-api.ts';
-import { Scope } from '../harness/scope.ts';
+import { type FakeKubernetesApi, namespacesPath } from '../harness/kubernetes-api.ts';
+import { kubernetesForEachTest } from '../harness/kubernetes-for-each-test.ts';
+import type { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
 const logger = createLogger({ name: 'test', level: 'silent' });
 const label = 'k8s.aliyun.com/image-accelerate-mode';
-const shared = new Scope();
-let certificates: ApiCertificates;
 let scope: Scope;
 let api: FakeKubernetesApi;
 let stateDir: string;
 
-beforeAll(async () => {
-  certificates = await createApiCertificates(shared);
-});
-afterAll(() => shared.close());
-beforeEach(async () => {
-  scope = new Scope();
-  api = await startKubernetesApi(scope, certificates);
+kubernetesForEachTest(async (started) => {
+  ({ scope, api } = started);
   stateDir = await temporaryFolder(scope, 'namespaces');
 });
-afterEach(() => scope.close());
 
 const namespace = (name: string, mode?: string) => ({
   metadata: { name, labels: mode === undefined ? {} : { [label]: mode } },
