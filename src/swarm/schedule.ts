@@ -328,10 +328,16 @@ export class Schedule {
       if (request.phase === 'idle') this.#pursue(request);
     }
     this.#startReady();
+    // The readers' first: they were asked for last, and would get a lease when all others had theirs.
+    for (const request of this.#awaited) this.#offerLease(request);
     for (const request of this.#plain) {
       if (!this.#hasFreeLease) break;
-      this.#ask(request);
+      this.#offerLease(request);
     }
+  }
+
+  #offerLease(request: Request): void {
+    if (this.#hasFreeLease && this.#plain.has(request)) this.#ask(request);
   }
 
   get #hasFreeLease(): boolean {

@@ -148,6 +148,20 @@ describe('leases', () => {
     expect(driver.said.filter((message) => message.kind === 'want' && message.lease)).toHaveLength(1);
   });
 
+  test('a lease that is over goes to what a reader waits for, however many wants are older', () => {
+    const driver = new Driver({ leases: 1 });
+    driver.add(8);
+    const first = driver.said.find((message) => message.kind === 'want' && message.lease);
+    if (first?.kind !== 'want') throw new Error('no lease was offered');
+    driver.lease(first.piece);
+    const awaited = first.piece === 7 ? 6 : 7;
+    driver.schedule.await(blob, awaited);
+    driver.said.length = 0;
+    driver.schedule.fetched(blob, first.piece, 1);
+    const offered = driver.said.flatMap((message) => (message.kind === 'want' && message.lease ? [message.piece] : []));
+    expect(offered).toEqual([awaited]);
+  });
+
   test('a lease that the origin fails is given back at once, and asked for again after a pause', () => {
     const driver = new Driver();
     driver.add(1);
