@@ -4,7 +4,9 @@ import { createServer as createHttp } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { PeerView } from '../../src/agent/observation.ts';
 import { certificatesCheck } from '../../src/cli/doctor/certificates.ts';
+import { clockCheck } from '../../src/cli/doctor/clock.ts';
 import { contextOf } from '../../src/cli/doctor/doctor.ts';
 import { peersCheck } from '../../src/cli/doctor/peers.ts';
 import { registriesCheck } from '../../src/cli/doctor/registries.ts';
@@ -13,13 +15,14 @@ import { resolveConfig } from '../../src/config/load.ts';
 import { issueCertificate } from '../../src/swarm/tls/authority.ts';
 import type { CertificateFiles } from '../../src/swarm/tls/certificates.ts';
 import type { TransferSecurity } from '../../src/swarm/transfer/listen-address.ts';
-import { configureRuntime, startAgent } from '../harness/agent.ts';
+import { type Agent, configureRuntime, startAgent } from '../harness/agent.ts';
 import { createAuthority } from '../harness/certificates.ts';
 import { startContainerd } from '../harness/containerd.ts';
 import { DirectoryNodes } from '../harness/directory-nodes.ts';
 import { freePort } from '../harness/ports.ts';
 import { runAnyway } from '../harness/process.ts';
 import { startRegistry } from '../harness/registry.ts';
+import { loopbackAddresses, memberOf, type Plan, type Role, startRole } from '../harness/roles.ts';
 import { Scope } from '../harness/scope.ts';
 import { SwarmAuthority } from '../harness/swarm-certificates.ts';
 import { temporaryFolder } from '../harness/temp.ts';
@@ -379,5 +382,96 @@ describe('other nodes', () => {
     expect(peers?.findings).toMatchObject([
       { level: 'problem', says: `1 of 1 refuse the connection: no agent listens there: 127.0.0.1:${closed}` },
     ]);
+  });
+
+  test('tell what time it is there, where no registry does', async () => {
+    const address = await portOf({ kind: 'loopback' });
+    const swarm = ['p2p.membership.source=static', `p2p.membership.agents=["${address}"]`, 'p2p.id=node-0'];
+    const registries = [`127.0.0.1:${await freePort()}`];
+    const clock = (aheadMs: number) => findingsOf(clockCheck, swarm, { registries, now: () => Date.now() + aheadMs });
+    expect(await clock(0)).toMatchObject([{ level: 'ok', says: expect.stringContaining(`agrees with ${address}`) }]);
+    expect(await clock(-120_000)).toMatchObject([{ level: 'warning', says: expect.stringContaining('behind') }]);
+    expect(await clock(3_600_000)).toMatchObject([{ level: 'problem', says: expect.stringContaining('ahead of') }]);
+  });
+});
+
+describe('registries through a mirror', () => {
+  /** An agent without a way out, and the mirror that it has; `hosts`: what that lets through besides port 443. */
+  async function plan(hosts: readonly string[]): Promise<{ agent: Agent; mirror: Role }> {
+    const [address = '', mirrorAddress = ''] = await loopbackAddresses(2);
+    const swarm: Plan = { mirrors: [mirrorAddress], agents: [address], pattern: 'p2p' };
+    const sections = { registries: { hosts: Object.fromEntries(hosts.map((host) => [host, {}])) } };
+    const mirror = await startRole(scope, 'mirror', mirrorAddress, swarm, { sections });
+    const p2p = memberOf(address, swarm);
+    const agent = await startAgent(scope, {
+      memoryTier: 32 * MiB,
+      p2p: { ...p2p, plusMode: { ...p2p.plusMode, registryAccess: 'mirror' } },
+    });
+    await linked(agent);
+    return { agent, mirror };
+  }
+
+  /** The agent knows its mirror, and can reach it. */
+  async function linked(agent: Agent): Promise<void> {
+    const reachable = async () => {
+      const members = (await (await fetch(`${agent.telemetryUrl}/api/peers`)).json()) as PeerView[];
+      return members.some(({ role, state }) => role === 'mirror' && state === 'reachable');
+    };
+    await agent.process.until(reachable, { what: 'a mirror that is reached' });
+  }
+
+  async function examined(agent: Agent, registry: string, ...set: string[]): Promise<readonly Finding[]> {
+    const options = set.flatMap((each) => ['--set', each]);
+    const { stdout } = await agent.shoal('doctor', '--registry', registry, '--output', 'json', ...options);
+    const report: Report = JSON.parse(stdout);
+    return report.groups
+      .filter(({ group }) => ['registries', 'clock'].includes(group))
+      .flatMap((each) => each.findings);
+  }
+
+  test('are asked by the way that the agent goes', { timeout: 60_000 }, async () => {
+    const registry = await startRegistry();
+    scope.defer(registry.stop);
+    const { agent, mirror } = await plan([registry.host]);
+    const way = `by mirror ${mirror.address}`;
+    expect(await examined(agent, registry.host)).toMatchObject([
+      { about: 'clock', level: 'ok' },
+      { about: registry.host, level: 'ok', says: expect.stringContaining(way) },
+    ]);
+
+    // Without the agent the mirror is known from the configuration.
+    await agent.stop();
+    expect(await examined(agent, registry.host)).toMatchObject([
+      { level: 'ok' },
+      { level: 'ok', says: expect.stringContaining(way) },
+    ]);
+
+    await registry.stop();
+    expect((await examined(agent, registry.host))[1]).toMatchObject({
+      level: 'problem',
+      says: expect.stringContaining('the mirror does not let us through'),
+      mend: expect.stringContaining(`on the mirror ${mirror.address}: shoal doctor --registry ${registry.host}`),
+    });
+
+    mirror.process.kill('SIGKILL');
+    await mirror.process.exited;
+    expect((await examined(agent, registry.host))[1]).toMatchObject({
+      level: 'problem',
+      says: expect.stringContaining('ECONNREFUSED'),
+      mend: expect.stringContaining('shoal peers'),
+    });
+    expect((await examined(agent, registry.host, 'p2p.membership.mirrors=[]'))[1]).toMatchObject({
+      level: 'problem',
+      says: expect.stringContaining('no mirror is known'),
+    });
+  });
+
+  test('that a mirror does not let through are told as that', { timeout: 60_000 }, async () => {
+    const registry = await startRegistry();
+    scope.defer(registry.stop);
+    const { agent } = await plan([]);
+    const [, finding] = await examined(agent, registry.host);
+    expect(finding).toMatchObject({ level: 'problem', says: expect.stringContaining('403') });
+    expect(finding?.mend).toContain(`registries.hosts names: put "${registry.host}" there`);
   });
 });

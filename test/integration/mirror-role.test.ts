@@ -1,16 +1,12 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Agent, startAgent } from '../harness/agent.ts';
 import { e2eImages, imageContent, startImageRegistry } from '../harness/image-registry.ts';
-import { freePort } from '../harness/ports.ts';
-import { type RunningProcess, start } from '../harness/process.ts';
 import { type Relay, startRelay } from '../harness/relay.ts';
+import { loopbackAddresses, memberOf, type Plan, startRole } from '../harness/roles.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
-
-const MiB = 1024 * 1024;
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 let scope: Scope;
 let origin: Relay;
@@ -23,52 +19,6 @@ beforeEach(async () => {
   origin = await startRelay(scope, registry.url);
 });
 afterEach(() => scope.close());
-
-interface Mirror {
-  readonly address: string;
-  readonly process: RunningProcess;
-  readonly folder: string;
-}
-
-interface Plan {
-  readonly mirrors: readonly string[];
-  readonly agents: readonly string[];
-  readonly schedulers?: readonly string[];
-  readonly pattern: 'p2p' | 'source';
-}
-
-async function addresses(count: number): Promise<string[]> {
-  return await Promise.all(Array.from({ length: count }, async () => `127.0.0.1:${await freePort()}`));
-}
-
-/** The section p2p of the member with this address: loopback, so without certificates. */
-function member(address: string, { mirrors, agents, schedulers = [], pattern }: Plan) {
-  return {
-    id: address,
-    port: Number(address.split(':')[1]),
-    plusMode: { downloadPattern: pattern },
-    membership: { source: 'static', agents, mirrors, schedulers },
-  };
-}
-
-async function startRole(role: 'mirror' | 'scheduler', address: string, plan: Plan, former?: string): Promise<Mirror> {
-  const folder = former ?? (await temporaryFolder(scope, role));
-  const p2p = member(address, plan);
-  const file = path.join(folder, 'config.yaml');
-  const cacheHostPath = path.join(folder, 'cache');
-  const cache = { mode: 'disk', capacity: 256 * MiB, optionBlockSize: 64 * MiB };
-  await mkdir(cacheHostPath, { recursive: true });
-  const config = {
-    stateDir: path.join(folder, 'state'),
-    telemetry: { port: await freePort() },
-    p2p: { ...p2p, plusMode: { ...p2p.plusMode, cacheHostPath }, v2: { cache } },
-  };
-  // JSON is YAML.
-  await writeFile(file, JSON.stringify(config));
-  const running = await start(scope, `shoal ${role}`, [process.execPath, entry, role, '--config', file], {});
-  await running.until(() => running.output.includes(`${role} ready`), { what: `a ready ${role}`, timeoutMs: 60_000 });
-  return { address, process: running, folder };
-}
 
 interface Pulled {
   readonly imageBytes: number;
@@ -86,11 +36,11 @@ async function pull(agent: Agent, ...options: string[]): Promise<Pulled> {
 
 describe('with downloadPattern: source', () => {
   test('pieces come from the mirrors, which share the work, and of which one can die', async () => {
-    const mirrors = await addresses(2);
-    const [first = ''] = await addresses(1);
+    const mirrors = await loopbackAddresses(2);
+    const [first = ''] = await loopbackAddresses(1);
     const plan: Plan = { mirrors, agents: [first], pattern: 'source' };
-    const [one, other] = await Promise.all(mirrors.map((address) => startRole('mirror', address, plan)));
-    const agent = await startAgent(scope, { p2p: member(first, plan) });
+    const [one, other] = await Promise.all(mirrors.map((address) => startRole(scope, 'mirror', address, plan)));
+    const agent = await startAgent(scope, { p2p: memberOf(first, plan) });
     const pulled = await pull(agent);
     expect(pulled).toMatchObject({ mirrorBytes: pulled.imageBytes, originBytes: 0, peerBytes: 0 });
     const { size } = await imageContent(registryUrl, 'layered');
@@ -107,9 +57,9 @@ describe('with downloadPattern: source', () => {
   });
 
   test('nodes go to the registry themselves while there is no mirror', async () => {
-    const [mirror = '', address = ''] = await addresses(2);
+    const [mirror = '', address = ''] = await loopbackAddresses(2);
     const agent = await startAgent(scope, {
-      p2p: member(address, { mirrors: [mirror], agents: [address], pattern: 'source' }),
+      p2p: memberOf(address, { mirrors: [mirror], agents: [address], pattern: 'source' }),
     });
     const pulled = await pull(agent);
     expect(pulled).toMatchObject({ originBytes: pulled.imageBytes, mirrorBytes: 0 });
@@ -118,11 +68,11 @@ describe('with downloadPattern: source', () => {
 
 describe('with downloadPattern: p2p', () => {
   test('a mirror fetches for the nodes, and keeps what it has over a restart', async () => {
-    const [mirror = '', scheduler = '', address = ''] = await addresses(3);
+    const [mirror = '', scheduler = '', address = ''] = await loopbackAddresses(3);
     const plan: Plan = { mirrors: [mirror], agents: [address], schedulers: [scheduler], pattern: 'p2p' };
-    await startRole('scheduler', scheduler, plan);
-    const running = await startRole('mirror', mirror, plan);
-    const agent = await startAgent(scope, { p2p: member(address, plan) });
+    await startRole(scope, 'scheduler', scheduler, plan);
+    const running = await startRole(scope, 'mirror', mirror, plan);
+    const agent = await startAgent(scope, { p2p: memberOf(address, plan) });
     await vi.waitFor(async () => expect((await agent.shoal('status')).code).toBe(0), { timeout: 20_000 });
     const pulled = await pull(agent);
     // A piece that was asked for before the mirror had introduced itself is the agent's to fetch.
@@ -131,7 +81,7 @@ describe('with downloadPattern: p2p', () => {
 
     running.process.kill('SIGTERM');
     await running.process.exited;
-    await startRole('mirror', mirror, plan, running.folder);
+    await startRole(scope, 'mirror', mirror, plan, { former: running.folder });
     await agent.shoal('cache', 'clear');
     origin.reset();
     // The member that was away is probed again within moments.
@@ -163,9 +113,9 @@ test('shoal pull writes an OCI image layout whose blobs are what their digests s
 });
 
 test('shoal preheat brings an image into the caches of other nodes, each byte from the registry once', async () => {
-  const agents = await addresses(3);
+  const agents = await loopbackAddresses(3);
   const plan: Plan = { mirrors: [], agents, pattern: 'p2p' };
-  const nodes = await Promise.all(agents.map((address) => startAgent(scope, { p2p: member(address, plan) })));
+  const nodes = await Promise.all(agents.map((address) => startAgent(scope, { p2p: memberOf(address, plan) })));
   const [first] = nodes;
   await vi.waitFor(
     async () => {

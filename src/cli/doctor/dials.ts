@@ -1,27 +1,8 @@
 import { codeOf, ok, reasonOf } from './findings.ts';
-import type { DialledMember, Finding } from './types.ts';
+import type { DialFailure, DialFailureKind, Dialled, Finding } from './types.ts';
 
-/** How a connection to a member failed. */
-export type DialFailureKind =
-  | 'name'
-  | 'refused'
-  | 'silent'
-  | 'unreachable'
-  | 'wrong-name'
-  | 'distrust'
-  | 'rejected'
-  | 'not-tls'
-  | 'closed'
-  | 'other';
-
-export interface DialFailure {
-  readonly kind: DialFailureKind;
-  readonly reason: string;
-}
-
-export interface Dialled extends DialledMember {
-  readonly failure?: DialFailure;
-}
+/** Milliseconds that a node has for connection and handshake. */
+export const dialMs = 5_000;
 
 /** `timedOut`: the time for the dial was over. `tls`: it was dialled with TLS. */
 export function dialFailure(
@@ -54,7 +35,8 @@ interface Words {
   readonly mend: string;
 }
 
-const words: Readonly<Record<DialFailureKind, Words>> = {
+/** `port`: this node's `p2p.port`, which the others have, too. */
+const words = (port: number): Readonly<Record<DialFailureKind, Words>> => ({
   name: {
     says: "have names that can't be resolved",
     mend: 'getent ahosts <name>; write addresses into p2p.membership.agents',
@@ -64,8 +46,8 @@ const words: Readonly<Record<DialFailureKind, Words>> = {
     mend: 'on that node: shoal doctor; its p2p.port and p2p.host have to be those that others dial',
   },
   silent: {
-    says: 'do not answer within 5 s',
-    mend: 'open tcp port 65001 (p2p.port) between the nodes: security groups, firewalls, network policies; or the node is down',
+    says: `do not answer within ${dialMs / 1000} s`,
+    mend: `open tcp port ${port} (p2p.port) between the nodes: security groups, firewalls, network policies; or the node is down`,
   },
   unreachable: { says: 'have no route', mend: 'ip route get <address>; or the node is down' },
   'wrong-name': {
@@ -89,13 +71,13 @@ const words: Readonly<Record<DialFailureKind, Words>> = {
     mend: 'set p2p.tls and p2p.certificates alike on all nodes',
   },
   other: { says: 'fail', mend: 'on that node: shoal doctor' },
-};
+});
 /** Nodes that are named for each kind of failure. */
 const mostNamed = 5;
 
 export function judgeDials(
   dials: readonly Dialled[],
-  { members, tls }: { readonly members: number; readonly tls: boolean },
+  { members, tls, port }: { readonly members: number; readonly tls: boolean; readonly port: number },
 ): Finding[] {
   const about = 'other nodes';
   const failed = dials.filter(({ failure }) => failure !== undefined);
@@ -105,7 +87,7 @@ export function judgeDials(
   const findings: Finding[] = [];
   if (answered > 0) findings.push(ok(about, `${answered} of ${of} answer ${how}`));
   for (const [kind, group] of Map.groupBy(failed, ({ failure }) => failure?.kind ?? 'other')) {
-    const { says, mend } = words[kind];
+    const { says, mend } = words(port)[kind];
     const named = group.slice(0, mostNamed).map(({ id, address }) => (id === address ? id : `${id} (${address})`));
     const more = group.length > named.length ? ` and ${group.length - named.length} more` : '';
     const reason = ['other', 'wrong-name', 'distrust', 'rejected', 'not-tls'].includes(kind)

@@ -15,6 +15,7 @@ import { kubeletCheck } from './kubelet.ts';
 import { leaveUnlessIdle } from './leave.ts';
 import { memoryCheck } from './memory.ts';
 import { openFilesCheck } from './open-files.ts';
+import { askPeers } from './peer-answers.ts';
 import { peersCheck } from './peers.ts';
 import { portsCheck } from './ports.ts';
 import { registriesCheck } from './registries.ts';
@@ -24,7 +25,7 @@ import { type GroupReport, runChecks } from './run.ts';
 import { askRunningAgent } from './running-agent.ts';
 import { runtimeCheck } from './runtime.ts';
 import { imageSocketCheck, runtimeSocketCheck } from './sockets.ts';
-import type { Check, DoctorContext, RegistryAnswers } from './types.ts';
+import type { Check, DoctorContext, KnownContext, PeerAnswers, RegistryAnswers } from './types.ts';
 import { agentVariables } from './unit-environment.ts';
 
 interface Options extends ConfigOptions {
@@ -98,13 +99,18 @@ async function checkAccess(file: string): Promise<void> {
 }
 
 /** Adds what checks share. */
-export function contextOf(known: Omit<DoctorContext, 'registryAnswers'>): DoctorContext {
+export function contextOf(known: KnownContext): DoctorContext {
   let answers: Promise<RegistryAnswers> | undefined;
+  let peers: Promise<PeerAnswers> | undefined;
   return {
     ...known,
     registryAnswers: (signal) => {
       answers ??= askRegistries(known, signal);
       return answers;
+    },
+    peerAnswers: () => {
+      peers ??= askPeers(known);
+      return peers;
     },
   };
 }

@@ -48,6 +48,11 @@ function judgeAnswer(answer: RegistryAnswer): Finding {
         `the proxy does not let us through to ${url} (${via}): ${outcome.reason}`,
         'mend HTTPS_PROXY, HTTP_PROXY or NO_PROXY of shoal.service (systemctl edit shoal)',
       );
+    case 'mirror':
+      return bad(
+        `the mirror does not let us through to ${url} (${via}): ${outcome.reason}`,
+        mirrorMend(answer, outcome.reason),
+      );
     case 'tls': {
       // The client's own words come behind those of Node, which are for who writes a program.
       const [says = outcome.reason, ...advice] = outcome.reason.split('; ');
@@ -100,6 +105,18 @@ function judgeStatus(
     `${where} answers ${status}: perhaps no registry, or this node may not ask it`,
     `curl --verbose ${url} shows what it says`,
   );
+}
+
+/** By the status that a mirror's CONNECT is answered with. */
+function mirrorMend({ registry, url, via }: RegistryAnswer, reason: string): string {
+  const status = /\((\d{3})\)/.exec(reason)?.[1];
+  if (status === '403') {
+    const { host } = new URL(url);
+    return `a mirror lets through to port 443, and to what its registries.hosts names: put "${host}" there, with plainHttp as here`;
+  }
+  if (status === '502') return `on the ${via}: shoal doctor --registry ${registry} says why it does not reach it`;
+  if (status === '503') return 'the mirror has all the tunnels that it can have: start another mirror';
+  return 'see peers below: shoal peers lists the mirrors';
 }
 
 function judgeTokenServer({ registry, outcome }: RegistryAnswer): Finding[] {

@@ -4,22 +4,20 @@ import { Pinger, type Pong, type Route } from '../../registry/ping.ts';
 import type { Environment } from '../../registry/proxy.ts';
 import { parseRegistry } from '../../registry/reference.ts';
 import { RegistryError } from '../../registry/types.ts';
-import type { Member } from '../../swarm/membership/types.ts';
-import { securityOf } from '../../swarm/security.ts';
 import { routeThrough } from '../../swarm/tunnel/route.ts';
-import { createLogger } from '../../telemetry/log.ts';
+import { aheadOf } from './date.ts';
 import { reasonOf } from './findings.ts';
+import { membersOf } from './members.ts';
+import { openSecurity } from './peer-answers.ts';
 import { environmentOf } from './proc.ts';
-import type { DoctorContext, RegistryAnswer, RegistryAnswers, RegistryOutcome } from './types.ts';
+import type { KnownContext, RegistryAnswer, RegistryAnswers, RegistryOutcome } from './types.ts';
 
 /** Asked at once; a cluster has a few. */
 const mostRegistries = 16;
 const hub = 'docker.io';
 
-type Asked = Omit<DoctorContext, 'registryAnswers'>;
-
 /** Which registries are to be asked, and why none. */
-export function registriesToAsk({ config, registries, agent }: Pick<Asked, 'config' | 'registries' | 'agent'>): {
+export function registriesToAsk({ config, registries, agent }: Pick<KnownContext, 'config' | 'registries' | 'agent'>): {
   readonly names: readonly string[];
   /** Nobody named them. */
   readonly implied: boolean;
@@ -35,17 +33,14 @@ export function registriesToAsk({ config, registries, agent }: Pick<Asked, 'conf
 }
 
 /** Asks each registry for its API's root, as the agent would: through its proxies, with its CA files, through mirrors where it does. */
-export async function askRegistries(context: Asked, signal: AbortSignal): Promise<RegistryAnswers> {
+export async function askRegistries(context: KnownContext, signal: AbortSignal): Promise<RegistryAnswers> {
   const { config, agent, root, environment } = context;
   const { names, implied } = registriesToAsk(context);
   const pid = agent.engine?.process.pid;
   // The proxies of the agent's unit, which this shell need not have.
   const variables = pid === undefined ? undefined : await environmentOf(root, pid);
   const mirrors = config.p2p.plusMode.registryAccess === 'mirror' ? await openTunnels(context) : undefined;
-  if (mirrors === 'none') {
-    const says = 'registries are reached through a mirror (p2p.plusMode.registryAccess), and no mirror is known';
-    return { answers: [], none: { says, mend: 'see peers below; shoal peers lists the mirrors' } };
-  }
+  if (mirrors !== undefined && 'none' in mirrors) return { answers: [], none: mirrors.none };
   let pinger: Pinger;
   try {
     pinger = new Pinger(pingerOptions(config, variables ?? environment, mirrors?.tunnelFor));
@@ -80,12 +75,22 @@ function pingerOptions(
   };
 }
 
-async function openTunnels({ config, agent }: Asked) {
-  const mirrors = agent.peers.flatMap(({ id, zone, role, address, state }): Member[] =>
-    role === 'mirror' && state === 'reachable' && address !== undefined ? [{ id, zone, role, address }] : [],
-  );
-  if (mirrors.length === 0) return 'none';
-  const security = await securityOf(config.p2p, createLogger({ name: 'doctor', level: 'silent' }));
+/** The ways through the mirrors that can be reached, else why there is none. */
+async function openTunnels(context: KnownContext) {
+  const none = (why: string) => ({
+    none: {
+      says: `registries are reached through a mirror (p2p.plusMode.registryAccess): ${why}`,
+      mend: 'see peers below; shoal peers lists the mirrors, and those that are out of reach',
+    },
+  });
+  const known = await membersOf(context);
+  if ('instead' in known) return none(known.instead.says);
+  const all = known.members.filter(({ role }) => role === 'mirror');
+  const mirrors = all.filter(({ suspect }) => !suspect);
+  if (mirrors.length === 0) return none(all.length === 0 ? 'no mirror is known' : 'no mirror can be reached');
+  const opened = await openSecurity(context.config.p2p);
+  if ('instead' in opened) return none(opened.instead.says);
+  const { security } = opened;
   return {
     tunnelFor: (url: URL) => routeThrough(mirrors, url.host, security),
     close: () => security.kind === 'tls' && security.certificates.close(),
@@ -127,12 +132,6 @@ async function ask(
   } catch (error) {
     return { ...known, outcome: classify(error, route) };
   }
-}
-
-/** Milliseconds that this clock is ahead of a header `Date`, which has whole seconds and was written while the answer was on its way. */
-export function aheadOf(date: string | undefined, now: number, milliseconds: number): number | undefined {
-  const theirs = Date.parse(date ?? '');
-  return Number.isNaN(theirs) ? undefined : Math.round(now - milliseconds / 2 - (theirs + 500));
 }
 
 /** A registry that wants a token is of no use when its token server is out of reach. */
@@ -177,6 +176,9 @@ export function classify(error: unknown, route: Route): Exclude<RegistryOutcome,
   // Through a proxy the only name that is resolved here, and the only connection, is the proxy's.
   if (route.proxy !== undefined && (has(nameCodes) || has(connectCodes) || /proxy/i.test(reason)))
     return { kind: 'proxy', reason };
+  // A mirror that says no to CONNECT is undici's proxy, too; of what is behind it only TLS is seen from here.
+  if (route.mirror !== undefined && (has(nameCodes) || has(connectCodes) || /proxy/i.test(reason)))
+    return { kind: 'mirror', reason };
   if (has(nameCodes)) return { kind: 'dns', reason };
   if (has(connectCodes)) return { kind: 'connect', reason };
   return { kind: 'other', reason };

@@ -76,7 +76,12 @@ export interface DoctorContext {
   readonly now: () => number;
   /** What registries answer; asked once, for more than one check. */
   readonly registryAnswers: (signal: AbortSignal) => Promise<RegistryAnswers>;
+  /** What the other nodes answer; asked once, too. */
+  readonly peerAnswers: () => Promise<PeerAnswers>;
 }
+
+/** What is known before anything is asked of others. */
+export type KnownContext = Omit<DoctorContext, 'registryAnswers' | 'peerAnswers'>;
 
 export interface RegistryAnswers {
   readonly answers: readonly RegistryAnswer[];
@@ -105,7 +110,42 @@ export type RegistryOutcome =
       /** The token server that it names, and what came of asking that. */
       readonly tokenServer?: { readonly url: string; readonly failure?: string };
     }
-  | { readonly kind: 'dns' | 'connect' | 'tls' | 'proxy' | 'other'; readonly reason: string };
+  | { readonly kind: 'dns' | 'connect' | 'tls' | 'proxy' | 'mirror' | 'other'; readonly reason: string };
 
 /** A member, as far as it is dialled. */
 export type DialledMember = Pick<Member, 'id' | 'address'>;
+
+/** How a connection to a member failed. */
+export type DialFailureKind =
+  | 'name'
+  | 'refused'
+  | 'silent'
+  | 'unreachable'
+  | 'wrong-name'
+  | 'distrust'
+  | 'rejected'
+  | 'not-tls'
+  | 'closed'
+  | 'other';
+
+export interface DialFailure {
+  readonly kind: DialFailureKind;
+  readonly reason: string;
+}
+
+export interface Dialled extends DialledMember {
+  readonly failure?: DialFailure;
+  /** Milliseconds that this node's clock is ahead of the member's; absent where it told no time. */
+  readonly aheadMs?: number;
+}
+
+export type PeerAnswers =
+  | {
+      readonly dials: readonly Dialled[];
+      /** How many there are to be dialled. */
+      readonly members: number;
+      readonly tls: boolean;
+      readonly port: number;
+    }
+  /** Nobody is dialled, and why. */
+  | { readonly instead: Finding };

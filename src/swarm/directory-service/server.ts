@@ -122,6 +122,7 @@ class Http2DirectoryServer implements DirectoryServer {
     const { host, logger } = this.#options;
     const refused = refusalOf(headers);
     if (host === undefined || refused !== undefined) {
+      // `shoal doctor` asks for nothing that is served: it wants the `Date` that an answer has by default.
       const trailers = statusTrailers(grpcStatus.unimplemented, refused ?? 'no shard of the directory is here');
       stream.respond({ ':status': 200, 'content-type': grpcContentType, ...trailers }, { endStream: true });
       return;

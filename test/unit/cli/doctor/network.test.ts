@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { judgeClock } from '../../../../src/cli/doctor/clock.ts';
-import { type Dialled, dialFailure, judgeDials } from '../../../../src/cli/doctor/dials.ts';
-import { chooseMembers } from '../../../../src/cli/doctor/peers.ts';
+import { aheadOf } from '../../../../src/cli/doctor/date.ts';
+import { dialFailure, judgeDials } from '../../../../src/cli/doctor/dials.ts';
+import { chooseMembers } from '../../../../src/cli/doctor/peer-answers.ts';
 import { judgeInstances, judgeRegistries } from '../../../../src/cli/doctor/registries.ts';
-import { aheadOf, classify, registriesToAsk } from '../../../../src/cli/doctor/registry-answers.ts';
-import type { RegistryAnswer, RegistryOutcome } from '../../../../src/cli/doctor/types.ts';
+import { classify, registriesToAsk } from '../../../../src/cli/doctor/registry-answers.ts';
+import type { Dialled, PeerAnswers, RegistryAnswer, RegistryOutcome } from '../../../../src/cli/doctor/types.ts';
 import { resolveConfig } from '../../../../src/config/load.ts';
 
 const answer = (outcome: RegistryOutcome, more: Partial<RegistryAnswer> = {}): RegistryAnswer => ({
@@ -54,6 +55,8 @@ describe('where a request failed', () => {
     ['ECONNREFUSED', { proxy: 'http://proxy:3128' }, 'proxy'],
     ['ENOTFOUND', { proxy: 'http://proxy:3128' }, 'proxy'],
     ['CERT_HAS_EXPIRED', { proxy: 'http://proxy:3128' }, 'tls'],
+    ['ECONNREFUSED', { mirror: '10.0.0.9:65001' }, 'mirror'],
+    ['CERT_HAS_EXPIRED', { mirror: '10.0.0.9:65001' }, 'tls'],
     ['HPE_INVALID_CONSTANT', {}, 'other'],
   ])('%s by %j is %s', (code, route, kind) => {
     const error = new Error(`GET https://reg.example/v2/: ${code}`, { cause: failing(code) });
@@ -121,6 +124,11 @@ test('ACR instances are told by what the engine knows of them', () => {
 });
 
 describe('the clock', () => {
+  const nodes = (...aheadMs: number[]): PeerAnswers => ({
+    dials: aheadMs.map((each, at) => ({ id: `node-${at}`, address: `10.0.0.${at}:65001`, aheadMs: each })),
+    ...{ members: aheadMs.length, tls: true, port: 65_001 },
+  });
+
   test.each([
     [[0], 'ok'],
     [[-60_000], 'ok'],
@@ -129,14 +137,43 @@ describe('the clock', () => {
     // One registry's own clock is wrong.
     [[3_600_000, 400], 'ok'],
     [[], 'skipped'],
-  ])('that differs by %j ms is %s', (differences, level) => {
+  ])('that differs from registries by %j ms is %s', (differences, level) => {
     const answers = differences.map((aheadMs) => answered(401, { aheadMs }));
-    expect(judgeClock({ answers }).level).toBe(level);
+    expect(judgeClock({ answers }, nodes()).map((finding) => finding.level)).toEqual([level]);
+  });
+
+  test.each([
+    [[0, 300, -200], ['ok']],
+    [[61_000], ['warning']],
+    [[900_001, 900_002, 0], ['problem']],
+    // Of two clocks that differ it is not known which is wrong.
+    [
+      [0, 3_600_000],
+      ['ok', 'warning'],
+    ],
+    [
+      [100, 3_600_000, 200],
+      ['ok', 'warning'],
+    ],
+  ])('that differs from other nodes by %j ms is %j where no registry answers', (differences, levels) => {
+    const findings = judgeClock({ answers: [] }, nodes(...differences));
+    expect(findings.map(({ level }) => level)).toEqual(levels);
+  });
+
+  test('is believed to a registry before other nodes, which may be wrong as one', () => {
+    const registry = answered(200, { aheadMs: 600_000 });
+    expect(judgeClock({ answers: [registry] }, nodes(0, 0))).toMatchObject([{ level: 'warning', about: 'clock' }]);
+    expect(judgeClock({ answers: [answered(200, { aheadMs: 0 })] }, nodes(0, -90_000))).toMatchObject([
+      { level: 'ok' },
+      { about: "other nodes' clocks", level: 'warning', says: expect.stringContaining('node-1 is 1 min 30 s ahead') },
+    ]);
   });
 
   test('says in which direction it is off', () => {
-    expect(judgeClock({ answers: [answered(200, { aheadMs: 120_000 })] }).says).toContain('ahead of reg.example');
-    expect(judgeClock({ answers: [answered(200, { aheadMs: -120_000 })] }).says).toContain('behind reg.example');
+    const says = (aheadMs: number) => judgeClock({ answers: [answered(200, { aheadMs })] }, nodes())[0]?.says;
+    expect(says(120_000)).toContain('ahead of reg.example');
+    expect(says(-120_000)).toContain('behind reg.example');
+    expect(judgeClock({ answers: [] }, nodes(120_000))[0]?.says).toContain('ahead of node-0');
   });
 
   test('the whole seconds of a Date and the time of the answer are taken into account', () => {
@@ -186,7 +223,7 @@ describe('the other nodes', () => {
   });
 
   test('that all answer are one line', () => {
-    expect(judgeDials([node(1), node(2)], { members: 2, tls: true })).toEqual([
+    expect(judgeDials([node(1), node(2)], { members: 2, tls: true, port: 65_001 })).toEqual([
       { about: 'other nodes', level: 'ok', says: '2 of 2 answer with TLS' },
     ]);
   });
@@ -195,6 +232,7 @@ describe('the other nodes', () => {
     const findings = judgeDials([node(1), node(2, 'refused'), node(3, 'silent'), node(4, 'refused')], {
       members: 90,
       tls: true,
+      port: 65_001,
     });
     expect(findings).toMatchObject([
       { level: 'ok', says: '1 of 4 (of 90) answer with TLS' },
@@ -206,18 +244,20 @@ describe('the other nodes', () => {
 
   test('of which none answers are a problem of this one', () => {
     const dials = Array.from({ length: 9 }, (_, at) => node(at, 'silent'));
-    const [finding, ...rest] = judgeDials(dials, { members: 9, tls: true });
+    const [finding, ...rest] = judgeDials(dials, { members: 9, tls: true, port: 7_000 });
     expect(rest).toEqual([]);
     expect(finding).toMatchObject({ level: 'problem' });
+    expect(finding?.says).toContain('do not answer within 5 s');
+    expect(finding?.mend).toContain('open tcp port 7000 ');
     expect(finding?.says).toMatch(/node-4 \(10\.0\.0\.4:65001\) and 4 more$/);
   });
 
   test('are dialled in a bounded number, those in doubt and the few first', () => {
-    const agents = Array.from({ length: 100 }, (_, at) => ({ id: at, role: 'agent', state: 'reachable' }));
+    const agents = Array.from({ length: 100 }, (_, at) => ({ id: at, role: 'agent', suspect: false }) as const);
     const chosen = chooseMembers([
       ...agents,
-      { id: 200, role: 'mirror', state: 'reachable' },
-      { id: 300, role: 'agent', state: 'suspect' },
+      { id: 200, role: 'mirror', suspect: false },
+      { id: 300, role: 'agent', suspect: true },
     ]);
     expect(chosen).toHaveLength(32);
     expect(chosen.slice(0, 2).map(({ id }) => id)).toEqual([300, 200]);
