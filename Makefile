@@ -67,6 +67,10 @@ sanitize: setup ## The addon's tests under ASan, UBSan and TSan
 demo: build ## Three nodes pull an image at once: who gets what from whom
 	node bench/demo.ts
 
+.PHONY: demo-packaged
+demo-packaged: package ## The same with the package, unpacked in a Debian 12 that has nothing else
+	node bench/demo.ts --packaged
+
 .PHONY: bench-pull
 bench-pull: build ## A whole PullImage through Shoal against one without it
 	node bench/pull.ts

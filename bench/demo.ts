@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { unpackInDebian } from '../test/harness/bare-debian.ts';
 import { type Cluster, type ClusterNode, startCluster } from '../test/harness/cluster.ts';
 import { applicationShares, imageOf } from '../test/harness/images.ts';
 import { expectOriginBytes } from '../test/harness/origin-account.ts';
@@ -16,6 +17,8 @@ const { values: flags } = parseArgs({
     layers: { type: 'string', default: '6' },
     /** Links, in 10^6 bits a second each way. */
     rate: { type: 'string', default: '200' },
+    /** Shoal is what `make package` made, in a Debian 12 with nothing else; registry and containerds are this machine's. */
+    packaged: { type: 'boolean', default: false },
   },
 });
 
@@ -36,8 +39,14 @@ await main('demo', async (scope) => {
   );
   const images = { demo: imageOf(Number(flags['image-mib']) * MiB, Number(flags.layers), applicationShares) };
   const rate = Number(flags.rate);
-  const options = { images, nodes: 3, containerds: 3, megabits: rate, originMegabits: rate };
+  const packaged = flags.packaged ? await unpackInDebian(scope) : undefined;
+  const agent = packaged === undefined ? {} : { program: packaged.program };
+  const options = { images, nodes: 3, containerds: 3, megabits: rate, originMegabits: rate, agent };
   const demo = await startCluster(scope, options);
+  if (packaged !== undefined) {
+    for (const node of demo.nodes) await packaged.expectNothingElse(node.agent);
+    console.log('every Shoal runs from the package, with its Node, in a Debian 12 that has nothing else');
+  }
   const content = await demo.content('demo');
   const size = content.size;
   const [, , last] = demo.nodes;

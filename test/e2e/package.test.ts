@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { packageFolder, packageName } from '../harness/package.ts';
-import { run } from '../harness/process.ts';
+import { run, start } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
@@ -38,4 +38,20 @@ test('every file is in its list of sums, has a licence beside it, and its bill o
     expect(texts).not.toBe('');
   }
   expect(bill.components).toContainEqual(expect.objectContaining({ name: 'node', version: process.versions.node }));
+});
+
+test('unpacked in a Debian 12 with nothing else it runs the demo: every node has the image, the registry sent it once', {
+  // The first test on a machine that needs a Debian 12 makes it.
+  timeout: 10 * 60_000,
+}, async () => {
+  const demo = path.join(repository, 'bench/demo.ts');
+  const command = [process.execPath, demo, '--packaged', '--image-mib', '24'] as const;
+  // What it started it takes back when it is told to stop, too.
+  const running = await start(scope, 'demo', command, { graceMs: 30_000 });
+  const { code } = await running.exited;
+  expect(running.output).toContain('every Shoal runs from the package, with its Node, in a Debian 12');
+  const origin = /demo ok: nodes=3 image=\d+ origin=(\d\.\d\d)x\n$/.exec(running.output)?.[1];
+  expect(origin, running.tail()).toBeDefined();
+  expect(Number(origin)).toBeLessThanOrEqual(1.02);
+  expect(code).toBe(0);
 });

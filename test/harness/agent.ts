@@ -21,6 +21,10 @@ const repositoryRoot = path.resolve(import.meta.dirname, '../..');
 /** The program under test: the built one when SHOAL_ENTRY names it, else the sources. */
 const entry = process.env.SHOAL_ENTRY || path.join(repositoryRoot, 'src/cli/main.ts');
 
+/** The command `shoal`, which has to see these folders: that of its configuration, and the runtime's. */
+export type Program = (folders: readonly string[]) => Command;
+const underTest: Program = () => [process.execPath, entry];
+
 export interface AgentOptions {
   /** Path of the runtime's CRI socket; of nobody's by default. */
   readonly runtimeSocket?: string;
@@ -44,6 +48,8 @@ export interface AgentOptions {
   /** Further sections of the configuration: ACR's. */
   readonly sections?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** The program under test by default. */
+  readonly program?: Program;
   /** Put before the command: how a program is run in a network namespace. */
   readonly prefix?: Command;
   /** Arguments for the engine's Node, such as a profiler's. */
@@ -127,12 +133,14 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
     }),
   );
   const cri = new CriClient(scope, socket);
+  const { program = underTest, runtimeSocket } = options;
+  const shoal = program(runtimeSocket === undefined ? [folder] : [folder, path.dirname(runtimeSocket)]);
 
   let life = new Scope();
   let running: RunningProcess;
   const begin = async (): Promise<void> => {
     life = new Scope();
-    const command = runBy(options.prefix, [process.execPath, entry, 'agent', '--config', configFile]);
+    const command = runBy(options.prefix, [...shoal, 'agent', '--config', configFile]);
     running = await start(life, 'shoal agent', command, {
       env: { NODE_OPTIONS: options.nodeOptions, ...options.env },
       graceMs: 10_000,
@@ -166,7 +174,7 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
     },
     enginePid,
     enginePeakMemory: async () => peakMemory(await enginePid()),
-    shoal: (...args) => runAnyway([process.execPath, entry, ...args, '--config', configFile]),
+    shoal: (...args) => runAnyway([...shoal, ...args, '--config', configFile]),
     async restart() {
       await stop();
       await begin();

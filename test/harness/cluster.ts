@@ -31,7 +31,7 @@ export interface ClusterOptions<Image extends string> {
   readonly p2p?: (node: number, member: string) => Readonly<Record<string, unknown>>;
   /** Called when the nodes' machines are there and nothing runs on them yet. */
   readonly prepare?: (machines: readonly Host[]) => Promise<void>;
-  readonly agent?: Pick<AgentOptions, 'memoryTier' | 'diskTier' | 'logLevel' | 'telemetry' | 'nodeOptions'>;
+  readonly agent?: Pick<AgentOptions, 'memoryTier' | 'diskTier' | 'logLevel' | 'telemetry' | 'nodeOptions' | 'program'>;
 }
 
 /** A machine with a runtime and Shoal before it. */
