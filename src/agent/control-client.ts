@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { loadSync, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
 import { packageRoot } from '../paths.ts';
 import { engineSocketPath } from './engine-socket.ts';
@@ -14,6 +14,15 @@ function control(): ServiceDefinition {
   return loaded;
 }
 
+export interface WaitOptions {
+  /** An engine that is away is waited for. */
+  readonly waits?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Milliseconds between attempts to reach an engine that is waited for. */
+const reconnectMs = 1_000;
+
 /**
  * Calls a method of the running engine's `Control` service and gives its JSON answer, taken apart. A connection of its own
  * knows at once whether the engine is there. Rejects with a gRPC `ServiceError`: code UNAVAILABLE when no engine runs,
@@ -21,27 +30,34 @@ function control(): ServiceDefinition {
  */
 export function callControl(
   runDir: string,
-  method: 'Cache' | 'Observe' | 'Explain' | 'Preheat',
+  method: 'Cache' | 'Observe' | 'Explain' | 'Preheat' | 'Lost',
   request: object,
   boundMs: number,
+  { signal, waits = false }: WaitOptions = {},
 ): Promise<unknown> {
   const definition = control()[method] as MethodDefinition<object, JsonAnswer>;
   return new Promise((resolve, reject) => {
     const client = new Client(`unix:${engineSocketPath(runDir)}`, credentials.createInsecure(), {
       'grpc.use_local_subchannel_pool': 1,
       'grpc.enable_http_proxy': 0,
+      'grpc.max_reconnect_backoff_ms': reconnectMs,
     });
-    client.makeUnaryRequest(
+    const call = client.makeUnaryRequest(
       definition.path,
       definition.requestSerialize,
       definition.responseDeserialize,
       request,
+      new Metadata({ waitForReady: waits }),
       { deadline: Date.now() + boundMs },
       (error: ServiceError | null, answer?: JsonAnswer) => {
+        signal?.removeEventListener('abort', abort);
         client.close();
         if (error) reject(error);
         else resolve(JSON.parse(answer?.json || 'null'));
       },
     );
+    const abort = () => call.cancel();
+    signal?.addEventListener('abort', abort, { once: true });
+    if (signal?.aborted) abort();
   });
 }

@@ -11,6 +11,7 @@ import {
 import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
 import { packageRoot } from '../paths.ts';
 import type { AcceptedPull, PullEngine, PullRequest } from '../pull/engine.ts';
+import type { PullHistory } from '../pull/history.ts';
 import type { PullOutcome } from '../pull/observer.ts';
 import type { StoreAdmin } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -36,6 +37,22 @@ interface OpenSession {
     readonly identityToken: string;
     readonly registryToken: string;
   } | null;
+}
+
+/** As told by the supervisor: a pull of an earlier engine. */
+interface LostMessage {
+  readonly image: string;
+  readonly rule: string;
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly podUid: string;
+  readonly traceparent: string;
+  readonly tracestate: string;
+  readonly began: number;
+  readonly elapsed: number;
+  readonly outcome: PullMessage['finish'] | null;
+  readonly repeated: boolean;
+  readonly cause: string;
 }
 
 interface PullMessage {
@@ -69,6 +86,7 @@ export interface EngineServiceOptions {
   readonly store: StoreAdmin;
   readonly observation: Pick<Observation, 'answer'>;
   readonly preheating: Pick<Preheating, 'everywhere'>;
+  readonly history: Pick<PullHistory, 'lost'>;
   /** Where the socket is made, open to this user alone. */
   readonly runDir: string;
   readonly log: Logger;
@@ -82,7 +100,7 @@ export class EngineService {
   readonly #server = new Server();
   readonly #socket: string;
 
-  constructor({ engine, store, observation, preheating, runDir, log }: EngineServiceOptions) {
+  constructor({ engine, store, observation, preheating, history, runDir, log }: EngineServiceOptions) {
     this.#socket = engineSocketPath(runDir);
     const proto = path.join(packageRoot, 'proto/engine.proto');
     const definitions = loadSync(proto, { defaults: true, oneofs: true, longs: Number });
@@ -98,6 +116,7 @@ export class EngineService {
       observe: answering(({ about, name }: { readonly about: string; readonly name: string }) =>
         observation.answer(about, name),
       ),
+      lost: answering((message: LostMessage) => noteLost(message, history)),
     });
   }
 
@@ -171,6 +190,24 @@ function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {
   stream.on('end', () => end());
   stream.on('cancelled', () => end());
   stream.on('error', () => end());
+}
+
+/** A pull that began while this engine ran is its own, and in its history already: it was only slow to answer. */
+function noteLost(message: LostMessage, history: Pick<PullHistory, 'lost'>): null {
+  const { image, rule, podNamespace: namespace, podName: name, podUid: uid, traceparent, tracestate } = message;
+  const { began, elapsed: elapsedMs, outcome, repeated, cause } = message;
+  if (began >= performance.timeOrigin) return null;
+  history.lost({
+    pull: {
+      image,
+      rule,
+      ...(name && { pod: { namespace, name, ...(uid && { uid }) } }),
+      ...(traceparent && { traceparent }),
+    },
+    ...(tracestate && { tracestate }),
+    ...{ began, elapsedMs, outcome: outcomeOf(outcome ?? undefined), repeated, cause },
+  });
+  return null;
 }
 
 function requestOf(open: OpenSession): PullRequest {

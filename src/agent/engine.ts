@@ -87,7 +87,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
   });
   await mirror.listen();
   const observation = new Observation({ history, store, mirror, swarm: joined, acr: acr.instances, oss, events });
-  const service = new EngineService({ engine, store, observation, preheating, runDir: config.runDir, log });
+  const service = new EngineService({ engine, store, observation, preheating, history, runDir: config.runDir, log });
   await service.listen();
   log.info({ mirror: mirror.address, cache: summary(store.stat()) }, 'engine ready');
 

@@ -13,14 +13,16 @@ const longestCause = 400;
 
 /**
  * What people shall read on the pod of a pull that has ended; undefined where there is nothing to say: no pod, nobody waited for the
- * end, nothing came through Shoal, or the runtime failed by itself, which the kubelet's own events tell.
+ * end, nothing came through Shoal, or the runtime failed by itself, which the kubelet's own events tell. An engine that did not live
+ * to see a pull's end sent the runtime back to the registry, whether the pull had to be made again or went on there.
  */
 export function podEventOf(pull: PullDetail): PodEvent | undefined {
   const { namespace = '', name = '', uid = '' } = pull.pod ?? {};
   if (!podName.test(name) || !namespaceName.test(namespace) || !podUid.test(uid)) return undefined;
   const about = { pod: { namespace, name, uid }, subject: pull.image };
   if (pull.state !== 'ok' && pull.state !== 'failed') return undefined;
-  if (pull.fellBack) return { ...about, type: 'Warning', reason: 'ShoalFellBack', message: fellBackText(pull) };
+  if (pull.fellBack || isLost(pull))
+    return { ...about, type: 'Warning', reason: 'ShoalFellBack', message: fellBackText(pull) };
   if (pull.state === 'failed' || total(pull.bytes) === 0) return undefined;
   return { ...about, type: 'Normal', reason: 'ShoalPulled', message: pulledText(pull) };
 }
@@ -38,8 +40,13 @@ function pulledText(pull: PullDetail): string {
 function fellBackText(pull: PullDetail): string {
   const cause = pull.causes.findLast(({ kind }) => kind !== 'runtime')?.text ?? 'not known';
   const end = pull.state === 'ok' ? 'succeeded' : 'failed, too,';
-  const text = `Pulled again without Shoal, which ${end} after ${formatMs(pull.elapsedMs)}`;
+  const how = pull.fellBack ? 'again' : 'on';
+  const text = `Pulled ${how} without Shoal, which ${end} after ${formatMs(pull.elapsedMs)}`;
   return `${text}. Cause: ${cut(cause, longestCause)}. ${imageText(pull)}`;
+}
+
+function isLost({ causes }: PullDetail): boolean {
+  return causes.some(({ kind }) => kind === 'engine');
 }
 
 function sourcesOf({ bytes, senders }: PullDetail): { readonly bytes: number; readonly from: string }[] {

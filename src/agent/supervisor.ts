@@ -1,9 +1,11 @@
 import { CriProxy } from '../cri/proxy.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { callControl } from './control-client.ts';
 import { EngineClient } from './engine-client.ts';
 import { observe } from './engine-observer.ts';
 import { type EngineCommand, EngineProcess } from './engine-process.ts';
 import { engineSocketPath } from './engine-socket.ts';
+import { LostPulls } from './lost-pulls.ts';
 import { SupervisorWatch } from './supervisor-watch.ts';
 import { activatedSocket, childEnvironment, ServiceNotifier } from './systemd.ts';
 import { Telemetry } from './telemetry.ts';
@@ -12,6 +14,8 @@ import { Telemetry } from './telemetry.ts';
 export const drainBound = 60_000;
 /** Milliseconds that the engine may take to end after SIGTERM. */
 const engineStopBound = 10_000;
+/** Milliseconds that the next engine is waited for, to be told of a pull that the last one did not see the end of. */
+const lostBound = 10 * 60_000;
 
 export interface SupervisorOptions {
   /** The path of the CRI socket; a socket that the service manager passes (`LISTEN_FDS`) is taken instead. */
@@ -40,6 +44,14 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   const notifier = new ServiceNotifier(environment, log);
   const engine = new EngineProcess({ ...options.engine, environment: childEnvironment(environment) }, log);
   const watch = new SupervisorWatch(() => engine.life);
+  const lost = new LostPulls({
+    life: () => engine.life,
+    wall: Date.now,
+    tell: async (pull) => {
+      await callControl(options.runDir, 'Lost', pull, lostBound, { waits: true, signal: stop });
+    },
+    log,
+  });
   const telemetry = new Telemetry({
     ...options.telemetry,
     observe: (about, name) => observe(options.runDir, about, name),
@@ -50,7 +62,10 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
     runtimeSocket: options.runtimeEndpoint.replace(/^unix:\/\//, ''),
     sessions: new EngineClient(engineSocketPath(options.runDir)),
     log,
-    onPull: (outcome) => watch.pulled(outcome),
+    onPull: (outcome) => {
+      watch.pulled(outcome);
+      lost.pulled(outcome);
+    },
   });
   const descriptor = activatedSocket(environment, process.pid);
   await proxy.listen(descriptor === undefined ? { path: options.listen } : { fd: descriptor });

@@ -37,12 +37,13 @@ export async function handlePull(call: IncomingCall, parts: PullParts): Promise<
   if (received.kind === 'gone') return;
   if (received.kind === 'too-large') return relay(call, runtime, received);
   const { body } = received;
-  const request = await readPullRequest(body, String(call.headers['grpc-encoding'] ?? ''));
-  if (request === undefined) {
+  const read = await readPullRequest(body, String(call.headers['grpc-encoding'] ?? ''));
+  if (read === undefined) {
     log.warn({ bytes: body.length }, 'a PullImage request could not be read: it goes to the runtime as it is');
     return relay(call, runtime, { chunks: [body] });
   }
-  const session = parts.sessions.open({ ...request, ...traceOf(call.headers) });
+  const request = { ...read, ...traceOf(call.headers) };
+  const session = parts.sessions.open(request);
   const cancelled = whenClosed(call.stream);
   try {
     // Without a decision in time the pull goes on, too.
@@ -102,13 +103,17 @@ class Pull {
     const answer = cause === undefined ? first : await this.#repeat(first, cause);
     const seconds = this.#elapsed() / 1000;
     replyWith(this.#call.stream, answer);
+    const cancelled = this.#cancelled.aborted;
+    const summary = cancelled ? undefined : await this.#summary(answer);
+    const { decision } = this.#session;
     const outcome: PullOutcome = {
       request: this.#request,
-      decision: this.#session.decision,
-      answer: this.#cancelled.aborted ? 'cancelled' : answer,
+      decision,
+      answer: cancelled ? 'cancelled' : answer,
       seconds,
-      summary: this.#cancelled.aborted ? undefined : await this.#summary(answer),
+      summary,
       ...(cause !== undefined && { repeated: cause.of }),
+      ...(decision?.kind === 'accepted' && !cancelled && summary === undefined && { lost: true }),
     };
     logPull(this.#parts.log, outcome);
     this.#parts.onPull?.(outcome);

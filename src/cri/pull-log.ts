@@ -14,6 +14,8 @@ export interface PullOutcome {
   readonly summary: PullSummary | undefined;
   /** Why the runtime was asked twice, if it was: the `engine` went away, or what its `mirror` gave was of no use. */
   readonly repeated?: 'engine' | 'mirror';
+  /** An engine had let it in, and was gone when it ended: it has told nobody of it. */
+  readonly lost?: true;
 }
 
 /** The one line of a pull: what was pulled, for whom, how it ended, how long it took and where its bytes came from. */
@@ -26,6 +28,7 @@ export function logPull(log: Logger, outcome: PullOutcome): void {
       ...resultOf(answer),
       seconds: Math.round(outcome.seconds * 1000) / 1000,
       ...(outcome.repeated === undefined ? {} : { repeated: true }),
+      ...(outcome.lost === undefined ? {} : { engineLost: true }),
       ...(decision?.kind === 'accepted' ? { rule: decision.rule } : { notAccelerated: reason(decision) }),
       ...(summary === undefined
         ? {}

@@ -9,7 +9,7 @@ import {
   type PullOutcome,
   type PullTrace,
 } from './observer.ts';
-import { type PullDetail, PullRecord, type PullView } from './pull-record.ts';
+import { type PullDetail, PullRecord, type PullRecordOptions, type PullView } from './pull-record.ts';
 import { ruleKind } from './rule-kind.ts';
 import { Senders, type SenderView } from './senders.ts';
 
@@ -53,6 +53,20 @@ const mostZones = 64;
 const mostRules = 16;
 const mostSenders = 4096;
 
+/** A pull that an earlier engine had let in, and did not live to tell of. */
+export interface LostPull {
+  readonly pull: ObservedPull;
+  readonly tracestate?: string;
+  /** Milliseconds since the epoch. */
+  readonly began: number;
+  readonly elapsedMs: number;
+  readonly outcome: PullOutcome;
+  /** The runtime's pull had failed, and was made again without Shoal. */
+  readonly repeated: boolean;
+  /** What became of the engine. */
+  readonly cause: string;
+}
+
 /** From a cache hit to a large image through a slow registry. Seconds. */
 const firstByteBounds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -90,21 +104,11 @@ export class PullHistory implements PullObserver {
   }
 
   opened(pull: ObservedPull, tracestate?: string): PullTrace {
-    const { blockBytes, now, wall, scopeOf } = this.#options;
-    const scope = scopeOf?.(pull.traceparent, tracestate);
-    this.#opened += 1;
-    const record = new PullRecord({
-      id: String(this.#opened),
-      pull,
-      blockBytes,
-      now,
-      began: wall(),
-      scope,
-      onEnd: (ended) => this.#archive(ended, pull.rule),
-    });
+    const { now, wall } = this.#options;
+    const record = this.#record(pull, tracestate, { now, began: wall() });
     this.#active.set(record.id, record);
     return {
-      scope,
+      scope: record.scope,
       manifest: (layers) => record.manifest(layers),
       requested: (digest, size) => record.requested(digest, size),
       piece: (piece) => {
@@ -123,6 +127,16 @@ export class PullHistory implements PullObserver {
       },
       ended: (outcome) => record.ended(outcome),
     };
+  }
+
+  /** Remembers it among its own, with what is known of it. That it fell back, the supervisor has counted. */
+  lost({ pull, tracestate, began, elapsedMs, outcome, repeated, cause }: LostPull): void {
+    let at = 0;
+    const record = this.#record(pull, tracestate, { now: () => at, began });
+    at = elapsedMs;
+    record.lost(cause);
+    if (repeated) record.fellBack();
+    record.ended(outcome);
   }
 
   mismatched(): void {
@@ -157,6 +171,23 @@ export class PullHistory implements PullObserver {
   /** Who has given bytes to this node since the engine's start. */
   senders(): SenderView[] {
     return this.#senders.view();
+  }
+
+  #record(
+    pull: ObservedPull,
+    tracestate: string | undefined,
+    clock: Pick<PullRecordOptions, 'now' | 'began'>,
+  ): PullRecord {
+    const { blockBytes, scopeOf } = this.#options;
+    this.#opened += 1;
+    return new PullRecord({
+      id: String(this.#opened),
+      pull,
+      blockBytes,
+      ...clock,
+      scope: scopeOf?.(pull.traceparent, tracestate),
+      onEnd: (ended) => this.#archive(ended, pull.rule),
+    });
   }
 
   #count(piece: ObservedPiece): void {

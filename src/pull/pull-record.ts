@@ -147,8 +147,12 @@ export class PullRecord implements PullTrace {
   }
 
   failed({ kind, message }: PullError): void {
-    if (this.#causes.length === mostCauses) this.#causes.shift();
-    this.#causes.push({ atMs: this.#now(), kind, text: message.slice(0, longestCause) });
+    this.#note(kind, message);
+  }
+
+  /** The engine that had let it in did not live to see its end. */
+  lost(text: string): void {
+    this.#note('engine', text);
   }
 
   fellBack(): void {
@@ -159,10 +163,7 @@ export class PullRecord implements PullTrace {
     if (this.#state !== 'pulling') return;
     this.#endMs = this.#now();
     this.#state = outcome.result;
-    if (outcome.result === 'failed') {
-      if (this.#causes.length === mostCauses) this.#causes.shift();
-      this.#causes.push({ atMs: this.#endMs, kind: 'runtime', text: outcome.error.slice(0, longestCause) });
-    }
+    if (outcome.result === 'failed') this.#note('runtime', outcome.error);
     this.#options.onEnd(this);
   }
 
@@ -194,6 +195,11 @@ export class PullRecord implements PullTrace {
       causes: [...this.#causes],
       senders: this.#senders.view(),
     };
+  }
+
+  #note(kind: string, text: string): void {
+    if (this.#causes.length === mostCauses) this.#causes.shift();
+    this.#causes.push({ atMs: this.#now(), kind, text: text.slice(0, longestCause) });
   }
 
   /** Tenths of a millisecond are enough, and short in JSON. */

@@ -10,7 +10,8 @@ import {
   startKubernetesApi,
 } from '../harness/kubernetes-api.ts';
 import { parseMetrics } from '../harness/metrics.ts';
-import { startNode, type TestNode } from '../harness/node.ts';
+import { fromContainerd, startNode, type TestNode } from '../harness/node.ts';
+import type { RelayRequest } from '../harness/relay.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
@@ -80,9 +81,41 @@ describe('with kubernetes.events', () => {
     ]);
   });
 
+  test('a pod is told when the engine dies under its pull, and so is who lists the pulls', async () => {
+    const { agent, origin } = node;
+    const victim = (await node.content('layered')).layers[0]?.digest;
+    const isVictim = ({ method, reference }: RelayRequest) => method === 'GET' && reference === victim;
+    origin.reset();
+    const gate = Promise.withResolvers<void>();
+    // The one that Shoal asks for; containerd's own goes through.
+    origin.rule = (request) =>
+      isVictim(request) && !fromContainerd(request) ? { kind: 'hold', after: 300_000, until: gate.promise } : undefined;
+    const pulled = agent.cri.pullImage(node.image('layered'), { pod: pod('cart-3') });
+    await origin.reached(isVictim, 300_000);
+    process.kill(await agent.enginePid(), 'SIGKILL');
+    gate.resolve();
+    await pulled;
+    await api.until(() => eventsOf('cart-3').length > 0);
+    expect(eventsOf('cart-3')).toMatchObject([
+      {
+        type: 'Warning',
+        reason: 'ShoalFellBack',
+        message: expect.stringMatching(
+          /^Pulled (on|again) without Shoal, which succeeded after .* Cause: Shoal's engine went away during the pull \(it ended with signal SIGKILL\)\. Image: /,
+        ),
+      },
+    ]);
+    const { stdout } = await agent.shoal('pulls', '--output', 'json');
+    expect(JSON.parse(stdout)).toMatchObject([
+      { state: 'ok', pod: pod('cart-3'), cause: expect.stringContaining('SIGKILL') },
+    ]);
+    expect((await agent.shoal('pulls', 'explain', '1')).stdout).toContain("Shoal's engine went away during the pull");
+  });
+
   test('the metrics count them', async () => {
+    // Of the engine that runs: the one before it had its own.
     const page = await (await fetch(`${node.agent.telemetryUrl}/metrics`)).text();
-    expect(parseMetrics(page).value('shoal_kubernetes_events_total', { result: 'written' })).toBe(3);
+    expect(parseMetrics(page).value('shoal_kubernetes_events_total', { result: 'written' })).toBe(1);
     expect(parseMetrics(page).value('shoal_kubernetes_events_total', { result: 'lost' })).toBe(0);
   });
 });

@@ -115,3 +115,32 @@ test('stays short, whatever the image is called and went wrong', () => {
   const event = podEventOf(pullOf({ image: `reg.test/${'a'.repeat(5000)}`, fallBack: 'b'.repeat(5000) }));
   expect(event?.message.length).toBeLessThan(1000);
 });
+
+test.each([
+  [true, ok, /^Pulled again without Shoal, which succeeded after 8\.0 s\. Cause: the engine ended\. Image: /],
+  [false, ok, /^Pulled on without Shoal, which succeeded after 8\.0 s\. Cause: the engine ended\. Image: /],
+  [
+    true,
+    { result: 'failed', error: 'no space left' } as const,
+    /^Pulled again without Shoal, which failed, too, after 8\.0 s\. Cause: the engine ended\. Image: /,
+  ],
+])('warns of an engine that died under the pull: repeated %s, %j', (repeated, outcome, message) => {
+  const ended: PullDetail[] = [];
+  const history = new PullHistory({
+    blockBytes: 262_144,
+    now: () => 0,
+    wall: () => 0,
+    onEnd: (pull) => ended.push(pull),
+  });
+  history.lost({
+    pull: { image, rule: 'r', pod },
+    began: 0,
+    elapsedMs: 8_000,
+    outcome,
+    repeated,
+    cause: 'the engine ended',
+  });
+  expect(ended.map(podEventOf)).toMatchObject([
+    { pod, type: 'Warning', reason: 'ShoalFellBack', message: expect.stringMatching(message) },
+  ]);
+});

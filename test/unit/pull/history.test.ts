@@ -181,3 +181,21 @@ test('the kind of a rule has no patterns of users in it', () => {
   expect(ruleKind('registries.include: *.example.com/team')).toBe('registries.include');
   expect(ruleKind('no pattern of registries.include matches')).toBe('no pattern of registries.include matches');
 });
+
+test('a pull of an engine that died is told among the others, and counted by nobody twice', () => {
+  history.lost({
+    pull: { image: 'reg.test/app:v1', rule: 'registries.include: *' },
+    ...{ began: began - 9_000, elapsedMs: 8_100, outcome: { result: 'ok' }, repeated: true, cause: 'it went away' },
+  });
+  open().ended({ result: 'ok' });
+  expect(history.list()).toMatchObject([
+    { id: '2', fellBack: false },
+    {
+      ...{ id: '1', state: 'ok', elapsedMs: 8_100, fellBack: true, cause: 'it went away' },
+      began: '2026-01-02T03:03:56.000Z',
+    },
+  ]);
+  // The supervisor, which lives on, has this one as `engine_away`.
+  expect(history.totals().fallBacks).toEqual({});
+  expect(history.totals().active).toBe(0);
+});
