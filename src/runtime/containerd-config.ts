@@ -10,10 +10,13 @@ export interface RegistryConfig {
   readonly configPath: readonly string[] | undefined;
   /** Whether registry.mirrors or registry.configs is set: containerd refuses these together with config_path. */
   readonly inlineRegistries: boolean;
+  readonly fileExists: boolean;
   /** Whether the table that config_path belongs to is there already. */
   readonly tableExists: boolean;
-  /** The configuration's version: 1, 2, 3. */
+  /** The version of the tables that config_path belongs to: 1, 2, 3. */
   readonly version: number;
+  /** The file is of a version from which this containerd reads nothing about registries. */
+  readonly outdated: boolean;
 }
 
 export const defaultConfigPath = '/etc/containerd/certs.d';
@@ -38,12 +41,32 @@ export async function readRegistryConfig(root: string, file: string): Promise<Re
   const own = await lookAtText(path.join(root, file));
   const main = own === undefined ? {} : parseToml(file, own, consequence);
   const dump = root === '/' ? await dumpConfig(file) : undefined;
-  const sources =
-    dump === undefined
-      ? [main, ...(await readImports(root, file, main))]
-      : [parseToml('containerd config dump', dump, consequence)];
-  const version = Number(tomlAt(main, 'version') ?? (own === undefined ? 2 : 1));
-  return { ...registrySettings(sources), version, tableExists: tomlAt(main, ...registryTable(version)) !== undefined };
+  return registryConfigOf({
+    main: own === undefined ? undefined : main,
+    imports: await readImports(root, file, main),
+    dump: dump === undefined ? undefined : parseToml('containerd config dump', dump, consequence),
+  });
+}
+
+/** What is known about a configuration, parsed; `main` is undefined when there is no file, `dump` when there was no containerd. */
+export interface ConfigSources {
+  readonly main: unknown;
+  readonly imports: readonly unknown[];
+  readonly dump: unknown;
+}
+
+/** Decides which source counts. */
+export function registryConfigOf({ main, imports, dump }: ConfigSources): RegistryConfig {
+  const fileVersion = main === undefined ? 2 : Number(tomlAt(main, 'version') ?? 1);
+  const dumpVersion = Number(tomlAt(dump, 'version') ?? 0);
+  // A containerd that doesn't know the file's version yet is not the one that runs with it: 1.6 drops, silently, every
+  // setting in version 3's tables.
+  const settings = registrySettings(dumpVersion >= fileVersion ? [dump] : [main, ...imports]);
+  // containerd 2 still starts with version 1, but does not look into its tables.
+  const outdated = fileVersion === 1 && dumpVersion >= 3;
+  const version = outdated ? 2 : fileVersion;
+  const tableExists = tomlAt(main, ...registryTable(version)) !== undefined;
+  return { ...settings, fileExists: main !== undefined, tableExists, version, outdated };
 }
 
 /** The registry settings of a configuration and its imports; what comes later wins. */
@@ -70,14 +93,19 @@ export function configPathAdvice(file: string, config: RegistryConfig, folder: s
   const setting = `config_path = "${folder}"`;
   const present = config.configPath?.join(':');
   const state = present === undefined ? `is not set in ${file}` : `is "${present}"`;
+  // A file without a version is one of version 1.
+  const head = config.fileExists ? '' : `  version = ${config.version}\n`;
   const lines =
     present !== undefined || config.tableExists
       ? `${present === undefined ? 'put this line into' : 'change it, in'} the table [${table}]:\n  ${setting}`
-      : `add these lines:\n  [${table}]\n    ${setting}`;
+      : `add these lines:\n${head}  [${table}]\n    ${setting}`;
+  const upgrade = config.outdated
+    ? ' containerd 2 reads nothing about registries from a configuration of version 1, which is one without a version: put "version = 2" at its top first, and give its plugins\' tables the names of that version.'
+    : '';
   const first = config.inlineRegistries
     ? ` Its registry.mirrors and registry.configs have to move to ${folder}/<host>/hosts.toml first: containerd refuses both together.`
     : '';
-  return `containerd does not read ${folder}: config_path ${state}.${first} In ${file}, ${lines}\nthen restart containerd, once`;
+  return `containerd does not read ${folder}: config_path ${state}.${upgrade}${first} In ${file}, ${lines}\nthen restart containerd, once`;
 }
 
 function registryTable(version: number): readonly string[] {

@@ -1,6 +1,6 @@
 import { parse } from 'smol-toml';
 import { describe, expect, test } from 'vitest';
-import { configPathAdvice, registrySettings } from '../../../src/runtime/containerd-config.ts';
+import { configPathAdvice, registryConfigOf, registrySettings } from '../../../src/runtime/containerd-config.ts';
 
 function settings(...texts: string[]) {
   return registrySettings(texts.map((text) => parse(text)));
@@ -32,9 +32,40 @@ describe("containerd's config_path", () => {
   });
 });
 
+describe('where a containerd is at hand, its own view', () => {
+  const table = (version: number): string =>
+    version === 3
+      ? '[plugins."io.containerd.cri.v1.images".registry]'
+      : '[plugins."io.containerd.grpc.v1.cri".registry]';
+  const config = (version: number, folder: string): unknown =>
+    parse(`version = ${version}\n${table(version)}\nconfig_path = "${folder}"`);
+
+  test('counts, in whichever version it is', () => {
+    const sources = { main: config(2, '/file'), imports: [], dump: config(3, '/dump') };
+    expect(registryConfigOf(sources)).toMatchObject({ configPath: ['/dump'], version: 2, outdated: false });
+  });
+
+  test('does not count when it is an older one than the configuration was written for', () => {
+    const sources = { main: config(3, '/file'), imports: [], dump: config(2, '') };
+    expect(registryConfigOf(sources)).toMatchObject({ configPath: ['/file'], version: 3 });
+  });
+
+  test.each(['version = 1\n', ''])('tells that containerd 2 passes over the tables of a file with %j', (head) => {
+    const main = parse(`${head}[plugins.cri.registry]\nconfig_path = "/file"`);
+    const found = registryConfigOf({ main, imports: [], dump: config(3, '') });
+    expect(found).toMatchObject({ configPath: undefined, outdated: true });
+    const advice = configPathAdvice('/etc/containerd/config.toml', found, '/c');
+    expect(advice).toContain('put "version = 2" at its top first');
+    expect(advice).toContain('[plugins."io.containerd.grpc.v1.cri".registry]');
+  });
+});
+
 describe('the advice when config_path is not set', () => {
   const file = '/etc/containerd/config.toml';
-  const base = { configPath: undefined, inlineRegistries: false, tableExists: false, version: 2 };
+  const base = {
+    ...{ configPath: undefined, inlineRegistries: false, fileExists: true, tableExists: false },
+    ...{ version: 2, outdated: false },
+  };
 
   test.each([
     [1, '[plugins.cri.registry]'],
@@ -46,6 +77,12 @@ describe('the advice when config_path is not set', () => {
     expect(advice).toContain('restart containerd, once');
     const lines = advice.split('\n').slice(1, 3).join('\n');
     expect(settings(lines).configPath).toEqual(['/etc/containerd/certs.d']);
+  });
+
+  test('names the version where there is no file: without it, containerd would pass over the table', () => {
+    const found = registryConfigOf({ main: undefined, imports: [], dump: undefined });
+    const advice = configPathAdvice(file, found, '/c');
+    expect(advice).toContain('add these lines:\n  version = 2\n  [plugins."io.containerd.grpc.v1.cri".registry]\n');
   });
 
   test('does not open a table twice: TOML forbids it', () => {
