@@ -192,9 +192,11 @@ export async function startAgent(scope: Scope, options: AgentOptions = {}): Prom
 /** Makes a containerd ask the agent's mirror first, as the node bootstrap does. Gives what the command said. */
 export async function configureRuntime(agent: Agent, containerd: Containerd, ...options: string[]): Promise<string> {
   const where = ['--containerd-config', containerd.configFile];
-  const { code, stdout, stderr } = await agent.shoal(
-    ...['runtime', 'configure', '--runtime', 'containerd', ...where, ...options],
-  );
+  const command: Command = [process.execPath, entry, 'runtime', 'configure', '--runtime', 'containerd'];
+  // As on a node, the containerd that is found is the one that runs.
+  const env = { PATH: `${path.dirname(containerd.binary)}:${process.env.PATH}` };
+  const all: Command = [...command, ...where, ...options, '--config', agent.configFile];
+  const { code, stdout, stderr } = await runAnyway(all, { env });
   if (code !== 0) throw new Error(`shoal runtime configure: exit code ${code}\n${stderr}${stdout}`);
   return stdout;
 }

@@ -26,6 +26,7 @@ export interface ContainerdOptions {
 /** A containerd with its own root, state, socket and registry configuration. */
 export interface Containerd {
   readonly version: { readonly major: number; readonly minor: number };
+  readonly binary: string;
   /** Path of its socket. */
   readonly socket: string;
   /** The folder that its `config_path` names. */
@@ -81,6 +82,7 @@ export async function startContainerd(scope: Scope, options: ContainerdOptions =
     run(['ctr', '--address', socket, '--namespace', 'k8s.io', ...args]);
   return {
     version,
+    binary,
     socket,
     certsFolder,
     configFile,

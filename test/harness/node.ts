@@ -9,7 +9,7 @@ export type E2eImage = keyof typeof e2eImages;
 
 export interface NodeOptions
   extends Omit<AgentOptions, 'runtimeSocket' | 'prefix'>,
-    Pick<ContainerdOptions, 'collectsByItself'> {
+    Pick<ContainerdOptions, 'binary' | 'collectsByItself'> {
   /** The registry is open to everybody without this. */
   readonly auth?: RegistryAuth;
 }
@@ -27,11 +27,14 @@ export interface TestNode {
 
 /** Starts registry, containerd and agent, and runs `shoal runtime configure`. */
 export async function startNode(scope: Scope, options: NodeOptions = {}): Promise<TestNode> {
-  const { auth, collectsByItself, ...agentOptions } = options;
+  const { auth, binary, collectsByItself, ...agentOptions } = options;
   const open = await startImageRegistry(scope, e2eImages);
   const registry = auth === undefined ? open : await startImageRegistry(scope, e2eImages, { auth });
   const origin = await startRelay(scope, registry.url);
-  const containerd = await startContainerd(scope, collectsByItself === undefined ? {} : { collectsByItself });
+  const containerd = await startContainerd(scope, {
+    ...(binary === undefined ? {} : { binary }),
+    ...(collectsByItself === undefined ? {} : { collectsByItself }),
+  });
   const agent = await startAgent(scope, { ...agentOptions, runtimeSocket: containerd.socket });
   await configureRuntime(agent, containerd);
   return {
