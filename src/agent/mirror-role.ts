@@ -43,12 +43,14 @@ export async function runMirror(config: Config, log: Logger): Promise<void> {
     onPiece: (blob, piece, crc32c) => say({ kind: 'have', blob, piece, crc32c, verified: false }),
     log,
     now: () => performance.now(),
+    spans,
   });
   const tunnel = new TunnelHandler({
     hosts: new Set(Object.keys(config.registries.hosts)),
     connectTimeoutMs: config.p2p.connectTimeout * 1000,
     idleMs: 2 * config.p2p.transferTimeout * 1000,
     log,
+    spans,
   });
   await node.listen(cache, { tunnel });
   const worker = new LeaseWorker({ fetch: (...request) => cache.fetch(...request), say: (message) => say(message) });

@@ -5,6 +5,8 @@ import type { Credentials, RegistryClient, Repository } from '../registry/types.
 import type { PieceKey, PieceStore, PinnedPiece } from '../store/types.ts';
 import type { PieceProvider } from '../swarm/transfer/types.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { RemoteSpans } from '../telemetry/remote-spans.ts';
+import { headersOf, type TraceContext, type TraceHeaders } from '../telemetry/trace-context.ts';
 import { BlobTable } from './blob-table.ts';
 import { Fetching } from './fetching.ts';
 import { unobserved } from './observer.ts';
@@ -34,6 +36,8 @@ export interface MirrorCacheOptions {
   readonly log: Logger;
   /** Milliseconds. */
   readonly now: () => number;
+  /** Records what is fetched for the traces of others; without it nothing is. */
+  readonly spans?: RemoteSpans | undefined;
 }
 
 /** A mirror's cache: pieces from the store, or fetched from the origin with the mirror's own login, once for all who ask. */
@@ -62,45 +66,71 @@ export class MirrorCache implements PieceProvider {
     return this.#options.store.get(key, signal);
   }
 
-  async prepare(key: PieceKey, source: string, signal: AbortSignal): Promise<void> {
+  async prepare(key: PieceKey, source: string, signal: AbortSignal, trace?: TraceContext): Promise<void> {
     if (this.#options.store.has(key) || this.#waiting >= mostWaiting) return;
     try {
-      await this.fetch(key, source, signal);
+      await this.fetch(key, source, signal, trace);
     } catch (error) {
       if (!signal.aborted) this.#options.log.debug({ err: error, source, ...key }, 'a piece is not to be had');
     }
   }
 
   /** Brings the piece here. Resolves with its CRC32C. Rejects with why it can't be had, or with the signal's reason. */
-  async fetch({ digest, index }: PieceKey, source: string, signal: AbortSignal): Promise<number> {
+  async fetch(key: PieceKey, source: string, signal: AbortSignal, trace?: TraceContext): Promise<number> {
+    const { spans } = this.#options;
+    const work = spans && trace && spans.begin('origin', trace, { 'oci.digest': key.digest, 'shoal.from': source });
     this.#waiting += 1;
     try {
-      const repository = parseSource(source);
-      const credentials = await this.#options.credentialsFor(repository.registry, signal);
-      const size = await this.#size(digest, repository, credentials);
-      const lease = this.#blobs.acquire(digest, size, createSource(repository, credentials, unobserved.direct), 0);
-      try {
-        if (index >= lease.blob.layout.count) throw new RangeError(`${digest} has no piece ${index}`);
-        const piece = await lease.blob.piece(index, signal);
-        const { crc32c } = piece;
-        piece.release();
-        return crc32c;
-      } finally {
-        lease.release();
-      }
+      const { crc32c, bytes } = await this.#fetch(
+        key,
+        parseSource(source),
+        signal,
+        trace?.sampled ? headersOf(trace) : undefined,
+      );
+      work?.done('fetched', bytes);
+      return crc32c;
+    } catch (error) {
+      work?.done(signal.aborted ? 'left' : 'failed');
+      throw error;
     } finally {
       this.#waiting -= 1;
     }
   }
 
+  async #fetch(
+    { digest, index }: PieceKey,
+    repository: Repository,
+    signal: AbortSignal,
+    trace: TraceHeaders | undefined,
+  ): Promise<{ readonly crc32c: number; readonly bytes: number }> {
+    const credentials = await this.#options.credentialsFor(repository.registry, signal);
+    const size = await this.#size(digest, repository, credentials, trace);
+    const lease = this.#blobs.acquire(digest, size, createSource(repository, credentials, unobserved.direct, trace), 0);
+    try {
+      if (index >= lease.blob.layout.count) throw new RangeError(`${digest} has no piece ${index}`);
+      const piece = await lease.blob.piece(index, signal);
+      const { crc32c, bytes } = piece;
+      piece.release();
+      return { crc32c, bytes: bytes.length };
+    } finally {
+      lease.release();
+    }
+  }
+
   /** Asked of the registry, not believed of the requester: pieces are cut by it. */
-  async #size(digest: string, repository: Repository, credentials: Credentials): Promise<number> {
+  async #size(
+    digest: string,
+    repository: Repository,
+    credentials: Credentials,
+    trace: TraceHeaders | undefined,
+  ): Promise<number> {
     const name = `${repository.registry}/${repository.repository} ${digest}`;
     let size = this.#sizes.get(name);
     if (size === undefined) {
       // Shared by all who ask meanwhile, so no single one's signal may end it; the client has bounds of its own.
       const signal = new AbortController().signal;
-      size = this.#options.client.headBlob(repository, digest, { credentials, signal }).then((answer) => answer.size);
+      const asked = this.#options.client.headBlob(repository, digest, { credentials, signal, trace });
+      size = asked.then((answer) => answer.size);
       this.#sizes.set(name, size);
       size.catch(() => this.#sizes.delete(name));
     }

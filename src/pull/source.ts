@@ -13,9 +13,16 @@ export interface Source extends Repository {
   readonly peers: Set<string>;
   /** Hears of what comes in its name. */
   readonly trace: PullTrace;
+  /** What goes along with its requests where it is no pull of this node's, but work for another node's. */
+  readonly headers?: TraceHeaders | undefined;
 }
 
-export function createSource(repository: Repository, credentials: Credentials, trace: PullTrace): Source {
+export function createSource(
+  repository: Repository,
+  credentials: Credentials,
+  trace: PullTrace,
+  headers?: TraceHeaders,
+): Source {
   return {
     registry: repository.registry,
     repository: repository.repository,
@@ -24,12 +31,13 @@ export function createSource(repository: Repository, credentials: Credentials, t
     bytes: noBytes(),
     peers: new Set(),
     trace,
+    headers,
   };
 }
 
 /** What goes along with requests for a blob in its name; undefined where its pull is not recorded. */
-export function traceOf({ trace }: Source, digest: string): TraceHeaders | undefined {
-  return trace.scope?.headersFor(layerSpan(digest));
+export function traceOf({ trace, headers }: Source, digest: string): TraceHeaders | undefined {
+  return headers ?? trace.scope?.headersFor(layerSpan(digest));
 }
 
 /** Books a piece on the account of the pull that it came for. */

@@ -4,6 +4,7 @@ import { Agent, Pool, ProxyAgent } from 'undici';
 import { DirectDispatcher, type Dispatch } from './direct-dispatcher.ts';
 import type { RegistryHosts } from './endpoint.ts';
 import type { ProxyRule } from './proxy.ts';
+import { TunnelPool } from './tunnel-pool.ts';
 import { RegistryError } from './types.ts';
 
 export interface ConnectionOptions {
@@ -169,7 +170,10 @@ export class Connections {
       proxyTls: proxyTls ?? { secureContext },
       ...(always && { proxyTunnel: true }),
       // A proxy that never answers CONNECT must not hold a pull for undici's 300 s.
-      clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: connectTimeoutMs }),
+      clientFactory: (origin, options) => {
+        const bounded = { ...options, headersTimeout: connectTimeoutMs };
+        return always ? new TunnelPool(origin, bounded) : new Pool(origin, bounded);
+      },
     });
   }
 }

@@ -10,6 +10,7 @@ import { describeRequest } from './failure.ts';
 import { type Detour, followRedirects } from './redirect.ts';
 import { parseRegistry, parseRepository } from './reference.ts';
 import { fetchToken } from './token.ts';
+import { inTrace } from './tunnel-pool.ts';
 import { type Credentials, RegistryError, type Repository } from './types.ts';
 
 export interface Question {
@@ -61,7 +62,11 @@ export class Origin {
    * Asks, and gives the 2xx answer to the reader. Rejects with a `RegistryError`, with the signal's reason, or with
    * what the reader threw.
    */
-  async ask(question: Question, reader: HttpReader): Promise<void> {
+  ask(question: Question, reader: HttpReader): Promise<void> {
+    return inTrace(question.trace, () => this.#ask(question, reader));
+  }
+
+  async #ask(question: Question, reader: HttpReader): Promise<void> {
     const { credentials, signal } = question;
     const repository = {
       registry: parseRegistry(question.repository.registry),

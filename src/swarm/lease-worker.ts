@@ -1,3 +1,4 @@
+import { parseTraceparent, type TraceContext } from '../telemetry/trace-context.ts';
 import type { AgentMessage, Lease, ShardMessage } from './messages.ts';
 import type { PieceKey } from './transfer/types.ts';
 
@@ -6,7 +7,12 @@ const progressInterval = 5_000;
 
 export interface LeaseWorkerOptions {
   /** Brings the piece here from the origin. Resolves with its CRC32C. */
-  readonly fetch: (key: PieceKey, source: string, signal: AbortSignal) => Promise<number>;
+  readonly fetch: (
+    key: PieceKey,
+    source: string,
+    signal: AbortSignal,
+    trace: TraceContext | undefined,
+  ) => Promise<number>;
   readonly say: (message: AgentMessage) => void;
 }
 
@@ -45,7 +51,8 @@ export class LeaseWorker {
     this.#underWay.set(name, lease);
     const { fetch, say } = this.#options;
     try {
-      const crc32c = await fetch({ digest: blob, index: piece }, source, this.#closing.signal);
+      const trace = lease.trace === undefined ? undefined : parseTraceparent(lease.trace);
+      const crc32c = await fetch({ digest: blob, index: piece }, source, this.#closing.signal, trace);
       say({ kind: 'have', blob, piece, crc32c, verified: false });
     } catch {
       // Somebody else has to try: the shard asks an agent that waits for the piece. `fetch` has said why it failed.

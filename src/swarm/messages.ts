@@ -120,6 +120,8 @@ export interface Lease {
   readonly piece: number;
   /** As in the want it answers: for a mirror, which did not ask. */
   readonly source: string;
+  /** The same, of a want whose pull is recorded. */
+  readonly trace?: string;
 }
 
 /** The shard is at one of its bounds and keeps no book of this want: the agent fetches from the origin by itself. */

@@ -17,8 +17,12 @@ export interface RemoteSpansOptions {
   readonly monotonic: () => number;
 }
 
+/** What is counted. */
+export type RemoteUnit = 'pieces' | 'tunnels';
+
 /** What is done of one kind for one span of another node. */
 interface Sum {
+  readonly unit: RemoteUnit;
   readonly span: Pick<Span, 'traceId' | 'parentId' | 'name' | 'start' | 'attributes' | 'state'>;
   readonly outcomes: Map<string, number>;
   end: number;
@@ -26,6 +30,14 @@ interface Sum {
   count: number;
   bytes: number;
   longestMs: number;
+}
+
+interface SumOptions {
+  readonly name: string;
+  readonly context: TraceContext;
+  readonly attributes: Span['attributes'];
+  readonly unit: RemoteUnit;
+  readonly now: number;
 }
 
 /** Sums that are open at once; and how many begin, whoever asks: a node that asks for thousands gets no more than that. */
@@ -53,10 +65,15 @@ export class RemoteSpans {
   }
 
   /** Undefined where it is not recorded: the asker doesn't either, or there is too much of it. */
-  begin(name: string, context: TraceContext, attributes: Span['attributes']): RemoteWork | undefined {
+  begin(
+    name: string,
+    context: TraceContext,
+    attributes: Span['attributes'],
+    unit: RemoteUnit = 'pieces',
+  ): RemoteWork | undefined {
     if (!context.sampled) return undefined;
     const begun = this.#options.now();
-    const sum = this.#sum(name, context, attributes, begun);
+    const sum = this.#sum({ name, context, attributes, unit, now: begun });
     if (sum === undefined) return undefined;
     sum.open += 1;
     return {
@@ -77,14 +94,15 @@ export class RemoteSpans {
     this.#look(() => true);
   }
 
-  #sum(name: string, { traceId, parentId, state }: TraceContext, attributes: Span['attributes'], now: number) {
+  #sum({ name, context, attributes, unit, now }: SumOptions): Sum | undefined {
+    const { traceId, parentId, state } = context;
     const key = JSON.stringify([traceId, parentId, name, attributes]);
     const known = this.#sums.get(key);
     if (known !== undefined) return known;
     if (this.#sums.size >= mostOpen || this.#bucket.wait(1) > 0) return undefined;
     this.#bucket.take(1);
     const span = { traceId, parentId, name, start: now, attributes, ...(state !== undefined && { state }) };
-    const sum: Sum = { span, outcomes: new Map(), end: now, open: 0, count: 0, bytes: 0, longestMs: 0 };
+    const sum: Sum = { span, unit, outcomes: new Map(), end: now, open: 0, count: 0, bytes: 0, longestMs: 0 };
     this.#sums.set(key, sum);
     this.#timer ??= setInterval(() => {
       const at = this.#options.now();
@@ -104,8 +122,8 @@ export class RemoteSpans {
   }
 }
 
-function spanOf({ span, outcomes, end, count, bytes, longestMs: longest }: Sum): Span {
-  const byOutcome = Object.fromEntries([...outcomes].map(([outcome, times]) => [`shoal.pieces.${outcome}`, times]));
+function spanOf({ span, unit, outcomes, end, count, bytes, longestMs: longest }: Sum): Span {
+  const byOutcome = Object.fromEntries([...outcomes].map(([outcome, times]) => [`shoal.${unit}.${outcome}`, times]));
   return {
     ...span,
     spanId: randomBytes(8).toString('hex'),
@@ -113,7 +131,7 @@ function spanOf({ span, outcomes, end, count, bytes, longestMs: longest }: Sum):
     end,
     attributes: {
       ...span.attributes,
-      'shoal.pieces': count,
+      [`shoal.${unit}`]: count,
       ...byOutcome,
       ...(bytes > 0 && { 'shoal.bytes': bytes }),
       'shoal.longest_ms': longest,

@@ -44,9 +44,21 @@ export function traceContextOf(traceparent: Header, tracestate: Header): TraceCo
   return { ...context, ...(state !== undefined && { state }) };
 }
 
-/** Version 00, recorded: nothing is sent on of what is not. */
-export function formatTraceparent({ traceId, parentId }: Pick<TraceContext, 'traceId' | 'parentId'>): string {
-  return `00-${traceId}-${parentId}-01`;
+/** Version 00, recorded: of what is not, next to nothing is sent on. */
+export function formatTraceparent({
+  traceId,
+  parentId,
+  sampled = true,
+}: Pick<TraceContext, 'traceId' | 'parentId'> & Partial<TraceContext>): string {
+  return `00-${traceId}-${parentId}-${sampled ? '01' : '00'}`;
+}
+
+/** The headers that carry on a trace as it came. */
+export function headersOf(context: TraceContext): TraceHeaders {
+  return {
+    traceparent: formatTraceparent(context),
+    ...(context.state !== undefined && { tracestate: context.state }),
+  };
 }
 
 const memberPattern =

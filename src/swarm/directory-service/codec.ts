@@ -88,7 +88,7 @@ const shardReaders: Readers<ShardMessage> = {
     crc32c: asChecksum(fields.crc32c),
     peers: peersOf(fields.peers),
   }),
-  lease: (fields) => ({ kind: 'lease', ...keyOf(fields), source: asSource(fields.source) }),
+  lease: (fields) => ({ kind: 'lease', ...keyOf(fields), source: asSource(fields.source), ...traceOf(fields.trace) }),
   alone: (fields) => ({ kind: 'alone', ...keyOf(fields) }),
 };
 
@@ -99,9 +99,9 @@ export function encodeAgentFrame({ hello, messages }: AgentFrame): Buffer {
   });
 }
 
-function fieldsOf(message: AgentMessage): object {
+function fieldsOf(message: AgentMessage | ShardMessage): object {
   if (message.kind === 'failed') return { ...message, failure: nameOf(failures, message.failure) };
-  if (message.kind === 'want' && message.trace !== undefined) return { ...message, trace: asTraceBytes(message.trace) };
+  if ('trace' in message && message.trace !== undefined) return { ...message, trace: asTraceBytes(message.trace) };
   return message;
 }
 
@@ -113,7 +113,7 @@ export function decodeAgentFrame(bytes: Buffer): AgentFrame {
 }
 
 export function encodeShardFrame(messages: readonly ShardMessage[]): Buffer {
-  return attend.responseSerialize({ messages: messages.map((message) => ({ [message.kind]: message })) });
+  return attend.responseSerialize({ messages: messages.map((message) => ({ [message.kind]: fieldsOf(message) })) });
 }
 
 /** Throws a `FrameError` that says what is wrong with it. */
@@ -126,7 +126,7 @@ export function encodedSize(message: AgentMessage | ShardMessage): number {
   // Tags, lengths, numbers: want has the most, 28.
   let size = 32 + message.blob.length;
   if (message.kind === 'want' || message.kind === 'lease') size += message.source.length;
-  if (message.kind === 'want' && message.trace !== undefined) size += 2 + traceBytes;
+  if ('trace' in message && message.trace !== undefined) size += 2 + traceBytes;
   if (message.kind === 'failed') size += message.peer.length;
   else if (message.kind === 'take')
     for (const { id, address } of message.peers) size += 10 + id.length + address.length;

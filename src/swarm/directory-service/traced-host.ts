@@ -1,20 +1,24 @@
 import type { RemoteSpans, RemoteWork } from '../../telemetry/remote-spans.ts';
 import { parseTraceparent } from '../../telemetry/trace-context.ts';
-import type { AgentMessage, Hello, ShardMessage } from '../messages.ts';
+import type { AgentMessage, Hello, Lease, ShardMessage } from '../messages.ts';
 import type { Attendance, Attendee, DirectoryHost } from './types.ts';
 
 /** Wants of an agent that are followed at once: as many as a shard keeps of one. */
 const mostWants = 1_024;
 
-/** A shard that also records how long the wants of recorded pulls wait for their decision. */
+/**
+ * A shard that also records how long the wants of recorded pulls wait for their decision, and tells a mirror, which gets leases
+ * unasked, whose trace one belongs to.
+ */
 export function tracedHost(host: DirectoryHost, spans: RemoteSpans): DirectoryHost {
+  const traces = new Map<string, string>();
   return {
     get stat() {
       return host.stat;
     },
     close: () => host.close(),
     attach(hello, attendee) {
-      const wants = new TracedWants(hello, spans);
+      const wants = new TracedWants(hello, spans, traces);
       const attendance = host.attach(hello, wants.hearing(attendee));
       return attendance && wants.telling(attendance);
     },
@@ -25,18 +29,22 @@ export function tracedHost(host: DirectoryHost, spans: RemoteSpans): DirectoryHo
 class TracedWants {
   readonly #id: string;
   readonly #spans: RemoteSpans;
+  /** Of everybody's open wants. */
+  readonly #traces: Map<string, string>;
   readonly #open = new Map<string, RemoteWork>();
 
-  constructor({ id }: Hello, spans: RemoteSpans) {
+  constructor({ id }: Hello, spans: RemoteSpans, traces: Map<string, string>) {
     this.#id = id;
     this.#spans = spans;
+    this.#traces = traces;
   }
 
   hearing(attendee: Attendee): Attendee {
     return {
       receive: (message) => {
+        const trace = message.kind === 'lease' ? this.#traces.get(keyOf(message)) : undefined;
         this.#end(message, message.kind);
-        attendee.receive(message);
+        attendee.receive(trace === undefined ? message : ({ ...message, trace } as Lease));
       },
       ended: (reason) => {
         this.#left();
@@ -65,23 +73,32 @@ class TracedWants {
     else if (message.kind === 'have' || message.kind === 'cancel') this.#end(message, 'withdrawn');
   }
 
-  #begin(trace: string, { blob, piece }: { readonly blob: string; readonly piece: number }): void {
-    const key = `${blob} ${piece}`;
+  #begin(trace: string, { blob, piece }: Pick<ShardMessage, 'blob' | 'piece'>): void {
+    const key = keyOf({ blob, piece });
     const context = parseTraceparent(trace);
     if (context === undefined || this.#open.has(key) || this.#open.size >= mostWants) return;
     const work = this.#spans.begin('directory', context, { 'oci.digest': blob, 'shoal.node': this.#id });
-    if (work) this.#open.set(key, work);
+    if (work === undefined) return;
+    this.#open.set(key, work);
+    this.#traces.set(key, trace);
   }
 
-  #end({ blob, piece }: Pick<ShardMessage, 'blob' | 'piece'>, outcome: string): void {
+  #end(about: Pick<ShardMessage, 'blob' | 'piece'>, outcome: string): void {
     if (this.#open.size === 0) return;
-    const key = `${blob} ${piece}`;
+    const key = keyOf(about);
     this.#open.get(key)?.done(outcome);
-    this.#open.delete(key);
+    if (this.#open.delete(key)) this.#traces.delete(key);
   }
 
   #left(): void {
-    for (const work of this.#open.values()) work.done('left');
+    for (const [key, work] of this.#open) {
+      work.done('left');
+      this.#traces.delete(key);
+    }
     this.#open.clear();
   }
+}
+
+function keyOf({ blob, piece }: Pick<ShardMessage, 'blob' | 'piece'>): string {
+  return `${blob} ${piece}`;
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../../telemetry/log.ts';
 import type { RemoteSpans, RemoteWork } from '../../telemetry/remote-spans.ts';
-import { traceContextOf } from '../../telemetry/trace-context.ts';
+import { type TraceContext, traceContextOf } from '../../telemetry/trace-context.ts';
 import type { TokenBucket } from '../../token-bucket.ts';
 import { busyHeader, checksumHeader, formatChecksum, type PieceTarget, parsePieceTarget } from './protocol.ts';
 import { parseRange } from './range.ts';
@@ -63,17 +63,23 @@ export class PieceHandler {
     const target = parsePieceTarget(request.url ?? '');
     if (target === undefined) return refuse(response, 404);
     const { spans } = this.#options;
-    const work = spans && recorded(spans, request, target.key.digest);
-    await this.#answer(request, response, target);
+    const trace = spans && traceContextOf(request.headers.traceparent, request.headers.tracestate);
+    const work = trace && recorded(spans, trace, request, target.key.digest);
+    await this.#answer(request, response, target, trace);
     if (work) note(work, response);
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse, { key, source }: PieceTarget): Promise<void> {
+  async #answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { key, source }: PieceTarget,
+    trace: TraceContext | undefined,
+  ): Promise<void> {
     const { slots, provider, log } = this.#options;
     const gone = new AbortController();
     response.once('close', () => gone.abort(new Error('the requester is gone')));
     // Before a slot is taken: the origin may let it wait.
-    if (source !== undefined) await provider.prepare?.(key, source, gone.signal);
+    if (source !== undefined) await provider.prepare?.(key, source, gone.signal, trace);
     if (gone.signal.aborted) return;
     if (!slots.tryTake()) {
       this.#busy += 1;
@@ -146,9 +152,12 @@ export class PieceHandler {
 }
 
 /** Undefined where the requester's pull is not recorded. */
-function recorded(spans: RemoteSpans, { headers, socket }: IncomingMessage, digest: string): RemoteWork | undefined {
-  const context = traceContextOf(headers.traceparent, headers.tracestate);
-  if (context === undefined) return undefined;
+function recorded(
+  spans: RemoteSpans,
+  context: TraceContext,
+  { socket }: IncomingMessage,
+  digest: string,
+): RemoteWork | undefined {
   const address = socket.remoteAddress ?? '';
   return spans.begin('serve', context, { 'oci.digest': digest, 'network.peer.address': address });
 }

@@ -1,3 +1,5 @@
+import type { TraceContext } from '../../telemetry/trace-context.ts';
+
 /** What the swarm's byte transfer asks of the rooms around it, and what it tells them. */
 
 /** A piece by its blob and its place in it; the store's key. */
@@ -19,9 +21,9 @@ export interface PieceProvider {
   get(key: PieceKey, signal?: AbortSignal): Promise<ProvidedPiece | undefined>;
   /**
    * Mirrors: fetches the piece if it is not there, from `source` (`<registry>/<repository>`), so that `get` finds it. Resolves
-   * also when it can't be had; never rejects.
+   * also when it can't be had; never rejects. `trace`: the requester's, where it is looked at.
    */
-  prepare?(key: PieceKey, source: string, signal: AbortSignal): Promise<void>;
+  prepare?(key: PieceKey, source: string, signal: AbortSignal, trace: TraceContext | undefined): Promise<void>;
 }
 
 /** Why a peer did not give a piece. `busy` is no failure: it has no upload slot free and says so at once. */

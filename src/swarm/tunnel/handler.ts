@@ -3,9 +3,13 @@ import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type HostAndPort, parseAddress } from '../../config/address.ts';
 import type { Logger } from '../../telemetry/log.ts';
+import type { RemoteSpans } from '../../telemetry/remote-spans.ts';
+import { traceContextOf } from '../../telemetry/trace-context.ts';
 
 /** Tunnels at once: a pull has one or two for manifests and tokens. */
 const mostTunnels = 1_024;
+/** Characters of a target that are recorded: a name has 253 at most. */
+const longestTarget = 300;
 
 export interface TunnelOptions {
   /** `host:port`s that may be reached besides port 443 of every host: registries that listen elsewhere (`registries.hosts`). */
@@ -14,6 +18,8 @@ export interface TunnelOptions {
   /** Milliseconds without a byte either way after which a tunnel is ended. */
   readonly idleMs: number;
   readonly log: Logger;
+  /** Records, for the traces of others, how long a way took to open; without it nothing is. */
+  readonly spans?: RemoteSpans | undefined;
 }
 
 /**
@@ -30,11 +36,13 @@ export class TunnelHandler {
 
   /** Takes the connection over, or ends it with the reason. `early`: what came behind the request's head. */
   handle(request: IncomingMessage, client: Duplex, early: Buffer): void {
-    const { connectTimeoutMs, idleMs, log } = this.#options;
+    const { connectTimeoutMs, idleMs, log, spans } = this.#options;
     client.on('error', () => client.destroy());
     const target = parseAddress(request.url ?? '');
     const refusal = this.#refusal(request.url ?? '', target);
+    const told = spans && toldOf(request, spans);
     if (target === undefined || refusal !== undefined) {
+      told?.('refused');
       refuse(client, refusal ?? '400 Bad Request');
       return;
     }
@@ -42,6 +50,7 @@ export class TunnelHandler {
     this.#open.add(upstream);
     upstream.setTimeout(connectTimeoutMs, () => upstream.destroy(new Error('it does not answer')));
     upstream.once('close', () => {
+      told?.('failed');
       this.#open.delete(upstream);
       client.destroy();
     });
@@ -51,6 +60,7 @@ export class TunnelHandler {
       refuse(client, '502 Bad Gateway');
     });
     upstream.once('connect', () => {
+      told?.('opened');
       upstream.removeAllListeners('error').on('error', () => client.destroy());
       upstream.removeAllListeners('timeout').setTimeout(idleMs, () => upstream.destroy());
       client.write('HTTP/1.1 200 Connection Established\r\n\r\n');
@@ -68,6 +78,20 @@ export class TunnelHandler {
   close(): void {
     for (const upstream of this.#open) upstream.destroy();
   }
+}
+
+/** Call the result with how it ended; what comes after the first call is no news. Undefined where the asker does not record. */
+function toldOf({ headers, url = '' }: IncomingMessage, spans: RemoteSpans): ((outcome: string) => void) | undefined {
+  const context = traceContextOf(headers.traceparent, headers.tracestate);
+  const target = { 'server.address': url.slice(0, longestTarget) };
+  let work = context && spans.begin('tunnel', context, target, 'tunnels');
+  return (
+    work &&
+    ((outcome) => {
+      work?.done(outcome);
+      work = undefined;
+    })
+  );
 }
 
 function refuse(client: Duplex, status: string): void {

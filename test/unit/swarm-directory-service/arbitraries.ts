@@ -66,6 +66,9 @@ export const shardMessage: fc.Arbitrary<ShardMessage> = fc.oneof(
     crc32c,
     peers: fc.array(fc.record({ id: visible(255), address }), { minLength: 1, maxLength: 4 }),
   }),
-  fc.record({ kind: fc.constant('lease' as const), ...key, source: visible(512) }),
+  fc.record(
+    { kind: fc.constant('lease' as const), ...key, source: visible(512), trace: traceparent },
+    { requiredKeys: ['kind', 'blob', 'piece', 'source'] },
+  ),
   fc.record({ kind: fc.constant('alone' as const), ...key }),
 );

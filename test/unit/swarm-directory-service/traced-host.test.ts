@@ -107,3 +107,22 @@ test('a want that is asked again is one', () => {
   spans.close();
   expect(exported).toMatchObject([{ attributes: { 'shoal.pieces': 1 } }]);
 });
+
+test('a mirror that is leased what a recorded pull wants is told of its trace, as long as that waits', () => {
+  const traced = tracedHost(host, spans);
+  const heardBy: ShardMessage[][] = [[], []];
+  const [agent, mirror] = heardBy.map((messages) => {
+    const attendance = traced.attach(hello, { receive: (message) => messages.push(message), ended: () => undefined });
+    return { attendance, shard };
+  });
+  const lease = (piece: number) => ({ kind: 'lease', blob, piece, source: 'reg.test/app' }) as const;
+  const { trace } = want(0);
+  agent?.attendance?.say(want(0));
+  mirror?.shard?.receive(lease(0));
+  agent?.shard?.receive(take(0));
+  mirror?.shard?.receive(lease(0));
+  agent?.attendance?.say(want(1));
+  agent?.attendance?.leave();
+  mirror?.shard?.receive(lease(1));
+  expect(heardBy[1]).toEqual([{ ...lease(0), trace }, lease(0), lease(1)]);
+});
