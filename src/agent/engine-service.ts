@@ -15,6 +15,7 @@ import type { PullHistory } from '../pull/history.ts';
 import type { PullOutcome } from '../pull/observer.ts';
 import type { StoreAdmin } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { traceContextOf } from '../telemetry/trace-context.ts';
 import { runCacheMethod } from './cache-control.ts';
 import { engineSocketPath } from './engine-socket.ts';
 import type { Observation } from './observation.ts';
@@ -37,6 +38,13 @@ interface OpenSession {
     readonly identityToken: string;
     readonly registryToken: string;
   } | null;
+}
+
+interface PreheatMessage {
+  readonly image: string;
+  readonly nodes: number;
+  readonly traceparent: string;
+  readonly tracestate: string;
 }
 
 /** As told by the supervisor: a pull of an earlier engine. */
@@ -110,8 +118,8 @@ export class EngineService {
     this.#server.addService(definitions['shoal.engine.v1.Control'] as ServiceDefinition, {
       cache: answering(({ method }: { readonly method: string }) => runCacheMethod(store, method)),
       explain: answering((question: OpenSession) => engine.explain(requestOf(question))),
-      preheat: answering(({ image, nodes }: { readonly image: string; readonly nodes: number }) =>
-        preheating.everywhere(image, nodes),
+      preheat: answering(({ image, nodes, traceparent, tracestate }: PreheatMessage) =>
+        preheating.everywhere(image, nodes, traceContextOf(traceparent, tracestate)),
       ),
       observe: answering(({ about, name }: { readonly about: string; readonly name: string }) =>
         observation.answer(about, name),

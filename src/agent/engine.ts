@@ -71,7 +71,7 @@ export async function runEngine(config: Config, log: Logger): Promise<void> {
     authorizationTTL: config.p2p.authorizationTTL,
     log,
   });
-  preheating.begin(engine, joined?.node);
+  preheating.begin(engine, joined?.node, traces);
   const mirror = createMirror({
     host: '127.0.0.1',
     port: config.mirror.port,

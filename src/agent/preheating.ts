@@ -3,7 +3,11 @@ import { preheatImage } from '../pull/preheat.ts';
 import type { Logins } from '../registry/logins/types.ts';
 import type { SwarmNode } from '../swarm/node.ts';
 import { chooseNodes } from '../swarm/preheat/choose.ts';
-import type { PreheatResult } from '../swarm/preheat/types.ts';
+import type { Preheat, PreheatResult } from '../swarm/preheat/types.ts';
+import { headersOf, type TraceContext, traceContextOf } from '../telemetry/trace-context.ts';
+import type { TraceScope } from '../telemetry/trace-scope.ts';
+import { type NodeTime, preheatSpans } from './preheat-spans.ts';
+import { scopeBelow, type Traces } from './traces.ts';
 
 /** What came of one node. */
 export type NodeResult = { readonly node: string } & (
@@ -16,39 +20,76 @@ export class Preheating {
   readonly #logins: Logins;
   #engine: PullEngine | undefined;
   #node: SwarmNode | undefined;
+  #traces: Pick<Traces, 'export'> | undefined;
 
   constructor(logins: Logins) {
     this.#logins = logins;
   }
 
   /** From now on it can be asked: the swarm listens before the engine is there. */
-  begin(engine: PullEngine, node: SwarmNode | undefined): void {
+  begin(engine: PullEngine, node: SwarmNode | undefined, traces?: Pick<Traces, 'export'>): void {
     this.#engine = engine;
     this.#node = node;
+    this.#traces = traces;
   }
 
   /** This node's own part. Rejects with why it can't. */
-  readonly preheat = async (image: string, signal: AbortSignal): Promise<PreheatResult> => {
+  readonly preheat: Preheat = async (image, signal, trace) => {
     if (this.#engine === undefined) throw new Error('this node is about to start');
     const began = performance.now();
     const credentialsFor = ({ registry, repository }: { readonly registry: string; readonly repository: string }) =>
       this.#logins.credentialsFor(registry, { repository, signal });
-    const preheated = await preheatImage(this.#engine, image, credentialsFor, signal);
+    const preheated = await preheatImage(this.#engine, image, credentialsFor, signal, trace);
     return { ...preheated, seconds: (performance.now() - began) / 1000 };
   };
 
-  /** So many nodes at once, this one if it is among them; on its own it is the only one. */
-  async everywhere(image: string, nodes: number): Promise<NodeResult[]> {
-    const node = this.#node;
-    const never = new AbortController().signal;
-    if (node === undefined) return [await settle('this node', this.preheat(image, never))];
-    const chosen = chooseNodes(node.membership.reachable(), image, nodes);
-    return await Promise.all(
-      chosen.map((member) =>
-        settle(member.id, member.id === node.identity.id ? this.preheat(image, never) : node.preheat(member, image)),
-      ),
+  /** So many nodes at once, this one if it is among them; on its own it is the only one. `trace`: of who asks. */
+  async everywhere(image: string, nodes: number, trace?: TraceContext): Promise<NodeResult[]> {
+    const scope = this.#traces && scopeBelow(trace);
+    const began = Date.now();
+    const works = this.#works(image, nodes, (id) => contextFor(id, scope, trace));
+    const times: NodeTime[] = [];
+    const results = await Promise.all(
+      works.map(async ({ id, start }) => {
+        const result = await settle(id, start());
+        times.push({ id, result, end: Date.now() });
+        return result;
+      }),
     );
+    if (scope) this.#traces?.export(preheatSpans({ image, began, end: Date.now(), nodes: times }, scope));
+    return results;
   }
+
+  #works(image: string, nodes: number, contextOf: (id: string) => TraceContext | undefined): readonly Work[] {
+    const node = this.#node;
+    const own = (id: string): Work => ({
+      id,
+      start: () => this.preheat(image, new AbortController().signal, contextOf(id)),
+    });
+    if (node === undefined) return [own('this node')];
+    return chooseNodes(node.membership.reachable(), image, nodes).map((member): Work => {
+      const { id } = member;
+      if (id === node.identity.id) return own(id);
+      const context = contextOf(id);
+      return { id, start: () => node.preheat(member, image, context && headersOf(context)) };
+    });
+  }
+}
+
+interface Work {
+  readonly id: string;
+  readonly start: () => Promise<PreheatResult>;
+}
+
+/** What a node is told: its own span below the preheat's where that is recorded, else what the asker said. */
+function contextFor(
+  id: string,
+  scope: TraceScope | undefined,
+  trace: TraceContext | undefined,
+): TraceContext | undefined {
+  if (scope === undefined) return trace;
+  const { traceparent, tracestate } = scope.headersFor(id);
+  return traceContextOf(traceparent, tracestate);
 }
 
 async function settle(node: string, work: Promise<PreheatResult>): Promise<NodeResult> {

@@ -3,9 +3,9 @@ import { RequestSpans } from '../mirror/request-spans.ts';
 import { packageVersion } from '../paths.ts';
 import type { HistoryOptions } from '../pull/history.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { OtlpExporter } from '../telemetry/otlp-exporter.ts';
+import { OtlpExporter, type Span } from '../telemetry/otlp-exporter.ts';
 import { RemoteSpans } from '../telemetry/remote-spans.ts';
-import { traceContextOf } from '../telemetry/trace-context.ts';
+import { type TraceContext, traceContextOf } from '../telemetry/trace-context.ts';
 import { TraceScope } from '../telemetry/trace-scope.ts';
 import { spansOf } from './pull-spans.ts';
 
@@ -14,6 +14,8 @@ export interface Traces {
   /** For the traces of other nodes. */
   readonly remote: RemoteSpans;
   readonly requests: RequestSpans;
+  /** For what else is done here. */
+  export(spans: readonly Span[]): void;
   /** For the pulls of this node's runtime. */
   readonly pulls: Required<Pick<HistoryOptions, 'onEnd' | 'scopeOf'>>;
   close(): Promise<void>;
@@ -29,6 +31,7 @@ export function startTraces(config: Config, node: () => string, log: Logger): Tr
   const remote = new RemoteSpans(sink);
   return {
     remote,
+    export: sink.export,
     requests: new RequestSpans(sink),
     pulls: {
       onEnd: (pull, scope) => {
@@ -45,6 +48,9 @@ export function startTraces(config: Config, node: () => string, log: Logger): Tr
 
 /** Below the caller's span; undefined where the caller does not record its trace. A trace of its own where there is none. */
 export function scopeOf(traceparent: string | undefined, tracestate: string | undefined): TraceScope | undefined {
-  const above = traceContextOf(traceparent, tracestate);
+  return scopeBelow(traceContextOf(traceparent, tracestate));
+}
+
+export function scopeBelow(above: TraceContext | undefined): TraceScope | undefined {
   return above?.sampled === false ? undefined : new TraceScope(above);
 }

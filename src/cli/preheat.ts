@@ -3,6 +3,7 @@ import type { NodeResult } from '../agent/preheating.ts';
 import { type ConfigOptions, loadFromOptions } from './config-options.ts';
 import { exitCodes, UsageError } from './exit-codes.ts';
 import { type OutputFormat, print } from './output.ts';
+import { traceOfEnvironment } from './trace-environment.ts';
 
 export interface PreheatOptions extends ConfigOptions {
   readonly nodes: string;
@@ -20,7 +21,8 @@ export async function preheat(image: string, options: PreheatOptions): Promise<v
     throw new UsageError(`--nodes is a whole number from 1 to ${mostNodes}`);
   }
   const { config } = await loadFromOptions(options);
-  const results = (await callControl(config.runDir, 'Preheat', { image, nodes }, answerBoundMs)) as NodeResult[];
+  const command = { image, nodes, ...traceOfEnvironment(process.env) };
+  const results = (await callControl(config.runDir, 'Preheat', command, answerBoundMs)) as NodeResult[];
   print(options.output, results.map(describe).join('\n'), results);
   if (!results.every(({ ok }) => ok)) process.exitCode = exitCodes.failed;
 }

@@ -1,5 +1,6 @@
 import { authConfigOf } from '../registry/credentials.ts';
 import type { Credentials, Repository } from '../registry/types.ts';
+import { headersOf, type TraceContext } from '../telemetry/trace-context.ts';
 import type { PullEngine } from './engine.ts';
 import { optInLabel, optInValue } from './policy.ts';
 
@@ -17,12 +18,13 @@ export async function preheatImage(
   image: string,
   credentialsFor: (repository: Repository) => Promise<Credentials>,
   signal: AbortSignal,
+  trace?: TraceContext,
 ): Promise<Preheated> {
   const repository = engine.explain({ image });
   const auth = authConfigOf(await credentialsFor(repository));
   // Who preheats has opted in.
   const pod = { name: '', namespace: '', labels: { [optInLabel]: optInValue } };
-  const opened = engine.open({ image, auth, pod });
+  const opened = engine.open({ image, auth, pod, ...(trace && headersOf(trace)) });
   if (opened.kind === 'declined') throw new Error(`not accelerated: ${opened.reason}`);
   const { pull } = opened;
   try {

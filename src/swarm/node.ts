@@ -2,6 +2,7 @@ import type { Config } from '../config/schema.ts';
 import type { Native } from '../native/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { RemoteSpans } from '../telemetry/remote-spans.ts';
+import type { TraceHeaders } from '../telemetry/trace-context.ts';
 import type { DirectoryStat } from './directory/directory.ts';
 import { leasesPerOrigin } from './directory/origins.ts';
 import { createDirectoryHost } from './directory-service/host.ts';
@@ -186,9 +187,9 @@ export class SwarmNode {
   }
 
   /** Has another node bring an image into its cache. Rejects with its own words, or with why it can't be asked. */
-  preheat(member: Member, image: string): Promise<PreheatResult> {
+  preheat(member: Member, image: string, trace?: TraceHeaders): Promise<PreheatResult> {
     const connectTimeoutMs = this.#options.config.connectTimeout * 1000;
-    return askToPreheat(member, image, { security: this.#security, connectTimeoutMs });
+    return askToPreheat(member, image, { security: this.#security, connectTimeoutMs, trace });
   }
 
   /** Opens the links to the directory's shards. Call it after `listen`. */

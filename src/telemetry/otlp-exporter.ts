@@ -10,8 +10,8 @@ export interface Span {
   /** What the caller's tracing systems said, for their own. */
   readonly state?: string;
   readonly name: string;
-  /** `server`: the answer to somebody's request. `internal` by default. */
-  readonly kind?: 'internal' | 'server';
+  /** `server`: the answer to somebody's request; `client`: what somebody was asked. `internal` by default. */
+  readonly kind?: 'internal' | 'server' | 'client';
   /** Spans that have to do with it and are not above it, of other traces perhaps. */
   readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
   /** Milliseconds since the epoch. */
@@ -124,7 +124,7 @@ function otlp(spans: readonly Span[], resource: Readonly<Record<string, string>>
 }
 
 /** SPAN_KIND_INTERNAL, SPAN_KIND_SERVER and STATUS_CODE_ERROR of opentelemetry-proto, trace.proto. */
-const kinds = { internal: 1, server: 2 };
+const kinds = { internal: 1, server: 2, client: 3 } as const;
 const errorCode = 2;
 
 function spanOf(span: Span): object {

@@ -15,6 +15,7 @@ import { parseImageReference } from '../../registry/reference.ts';
 import type { Manifest } from '../../registry/types.ts';
 import { type ConfigOptions, loadFromOptions } from '../config-options.ts';
 import { type OutputFormat, print } from '../output.ts';
+import { traceOfEnvironment } from '../trace-environment.ts';
 import { LayoutWriter } from './layout-writer.ts';
 import { MirrorReader } from './mirror-reader.ts';
 import { createProgress, type PullProgress } from './progress.ts';
@@ -45,6 +46,7 @@ export async function pull(image: string, options: PullOptions): Promise<void> {
       ...authConfigOf(await logins.credentialsFor(reference.registry, { repository: reference.repository })),
     },
     pod: { name: '', namespace: '', uid: '', labels: { [optInLabel]: optInValue }, annotations: {} },
+    ...traceOfEnvironment(process.env),
   });
   const reader = new MirrorReader({ port: config.mirror.port, secret, repository: reference });
   const layout = options.layout === undefined ? undefined : new LayoutWriter(options.layout);

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import type { Logger } from '../../telemetry/log.ts';
+import { traceContextOf } from '../../telemetry/trace-context.ts';
 import { longestRequest, type Preheat } from './types.ts';
 
 /** Images at once: they compete with pods' pulls. */
@@ -36,7 +37,9 @@ export class PreheatHandler {
       const parsed = question.safeParse(await readJson(request)).data;
       if (parsed === undefined) return answer(response, 400, { error: 'the body is {"image": "<reference>"}' });
       this.#log.info({ image: parsed.image, by: request.socket.remoteAddress }, 'preheating');
-      answer(response, 200, await this.#preheat(parsed.image, gone.signal));
+      const { traceparent, tracestate } = request.headers;
+      const trace = traceContextOf(traceparent, tracestate);
+      answer(response, 200, await this.#preheat(parsed.image, gone.signal, trace));
     } catch (error) {
       answer(response, 422, { error: error instanceof Error ? error.message : String(error) });
     } finally {
