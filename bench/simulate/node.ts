@@ -1,7 +1,7 @@
 import type { AgentMessage, Hello, Peer, ShardMessage } from '../../src/swarm/messages.ts';
-import { Schedule, type ScheduleLimits, type ScheduleOutput } from '../../src/swarm/schedule.ts';
+import { Schedule, type ScheduleOutput } from '../../src/swarm/schedule.ts';
 import type { Flow } from './network.ts';
-import { connectTimeout, latency, type SwarmModel, slowness, transferTimeout } from './swarm-model.ts';
+import { connectTimeout, latency, type SwarmModel, transferTimeout } from './swarm-model.ts';
 
 interface Transfer {
   readonly blob: string;
@@ -48,11 +48,15 @@ export class SimulatedNode implements ScheduleOutput {
     for (const blob of model.scenario.image.blobs)
       this.#cache.set(blob, new Uint8Array(model.scenario.image.piecesPerBlob));
     this.#schedule = new Schedule({
-      limits: slow ? slowLimits(model.scenario.limits) : model.scenario.limits,
+      limits: model.scenario.limits,
       output: this,
       now: () => model.now,
       random: model.random,
     });
+  }
+
+  get pace(): number {
+    return this.#schedule.pace;
   }
 
   start(): void {
@@ -250,9 +254,4 @@ export class SimulatedNode implements ScheduleOutput {
       this.#on(() => this.#schedule.tick());
     });
   }
-}
-
-/** A node with a tenth of the bandwidth does a tenth at once, so that each transfer is as fast as elsewhere. */
-function slowLimits(limits: ScheduleLimits): ScheduleLimits {
-  return { ...limits, downloads: Math.max(1, Math.round(limits.downloads * slowness)), leases: 1 };
 }

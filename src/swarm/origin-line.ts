@@ -13,6 +13,8 @@ const longestPauseMs = 30_000;
 const mostFactor = 4;
 /** Weight of the latest fetch in the averages. */
 const weight = 0.2;
+/** A first byte that comes later has waited in a queue, which more fetches would only lengthen. Milliseconds. */
+const longestLatency = 250;
 
 export interface OriginLineOptions {
   readonly limits: Pick<ScheduleLimits, 'leases'>;
@@ -93,7 +95,7 @@ export class OriginLine {
 
 /** As many leases as keep `base` of them transferring: of a fetch's duration, the latency brings no bytes. Milliseconds. */
 export function leasesFor(base: number, latency: number, duration: number): number {
-  const transferring = duration - latency;
+  const transferring = duration - Math.min(latency, longestLatency);
   if (!(duration > 0) || latency <= 0) return base;
   if (transferring <= 0) return base * mostFactor;
   return Math.min(base * mostFactor, Math.max(base, Math.round((base * duration) / transferring)));

@@ -1,5 +1,7 @@
 import { peersPerTake } from './limits.ts';
 import type { AgentMessage, Failure, Peer, ShardMessage } from './messages.ts';
+import { DownloadLimit } from './schedule/download-limit.ts';
+import { LinkPace } from './schedule/link-pace.ts';
 import { RandomPool } from './schedule/random-pool.ts';
 import { Request } from './schedule/request.ts';
 import { Suspects } from './schedule/suspects.ts';
@@ -7,7 +9,7 @@ import { Target, type TargetOptions } from './schedule/target.ts';
 import { Window } from './schedule/window.ts';
 
 export interface ScheduleLimits {
-  /** Pieces downloaded from peers at once. */
+  /** Pieces downloaded from peers at once; fewer over a slow link (schedule/download-limit.ts). */
   readonly downloads: number;
   /** Pieces fetched from the origin at once: two to four (docs/swarm.md, leases). */
   readonly leases: number;
@@ -89,7 +91,8 @@ export class Schedule {
   readonly #marked = new Set<Request>();
   /** Undecided, but peers had it a moment ago. */
   readonly #expected = new Set<Request>();
-  readonly #ready: Request[] = [];
+  /** Named peers have it; waits for a download. */
+  readonly #ready = new Set<Request>();
   readonly #active = new Set<Request>();
   readonly #resting = new Set<Request>();
   #downloading = 0;
@@ -97,6 +100,8 @@ export class Schedule {
   /** The readers' next pieces, while they are on their way. */
   readonly #awaited = new Set<Request>();
   #leases: number;
+  readonly #limit: DownloadLimit;
+  readonly #pace: LinkPace;
   readonly #counts = { leases: 0, failedLeases: 0, hedges: 0, hedgesWon: 0 };
   /** Moving average of a download's duration. Milliseconds. */
   #usual = 0;
@@ -105,6 +110,8 @@ export class Schedule {
   constructor(options: ScheduleOptions) {
     this.#options = options;
     this.#leases = options.limits.leases;
+    this.#limit = new DownloadLimit({ most: options.limits.downloads, now: options.now });
+    this.#pace = new LinkPace(options.now);
     this.#window = new Window(options.limits.windowBytes);
     this.#pool = new RandomPool(options.random);
     this.#available = new RandomPool(options.random);
@@ -114,6 +121,11 @@ export class Schedule {
   /** What has happened since the start, and pieces that are being fetched from the origin now. */
   get counts(): ScheduleCounts {
     return { ...this.#counts, fetching: this.#fetching };
+  }
+
+  /** How quick this node's link is: what the shards are told. */
+  get pace(): number {
+    return this.#pace.value;
   }
 
   /** When `tick` has something to do next; undefined: nothing until the next event. */
@@ -220,6 +232,8 @@ export class Schedule {
     this.#usual = this.#usual === 0 ? duration : this.#usual * 0.9 + duration * 0.1;
     // A hedge's peer was added last.
     if (request.sources.size > 1 && [...request.sources].at(-1) === peer) this.#counts.hedgesWon += 1;
+    this.#pace.arrived(request.target.pieceBytes);
+    this.#limit.arrived(request.target.pieceBytes, this.#downloading >= this.#limit.count);
     for (const source of request.sources) if (source !== peer) this.#options.output.abort(blob, piece, source);
     this.#arrived(request, crc32c);
   }
@@ -227,7 +241,9 @@ export class Schedule {
   /** The piece came from the origin. Its CRC32C becomes the swarm's. */
   fetched(blob: string, piece: number, crc32c: number): void {
     const request = this.#find(blob, piece);
-    if (request?.phase === 'fetching') this.#arrived(request, crc32c);
+    if (request?.phase !== 'fetching') return;
+    this.#pace.arrived(request.target.pieceBytes);
+    this.#arrived(request, crc32c);
   }
 
   /** The piece is here, by another way than the schedule's. */
@@ -341,12 +357,12 @@ export class Schedule {
   }
 
   get #hasFreeLease(): boolean {
-    return this.#fetching + this.#marked.size < this.#leases;
+    return this.#fetching + this.#marked.size < this.#limit.shareOf(this.#leases);
   }
 
   /** Whether a piece that were decided on now would soon be downloaded. */
   get #hasRoom(): boolean {
-    return this.#downloading + this.#ready.length + this.#expected.size < this.#options.limits.downloads + spareTakes;
+    return this.#downloading + this.#ready.size + this.#expected.size < this.#limit.count + spareTakes;
   }
 
   /**
@@ -361,8 +377,7 @@ export class Schedule {
 
   #makeReady(request: Request): void {
     request.phase = 'ready';
-    if (request.urgent) this.#ready.unshift(request);
-    else this.#ready.push(request);
+    this.#ready.add(request);
   }
 
   /**
@@ -386,15 +401,22 @@ export class Schedule {
   }
 
   #startReady(): void {
-    while (this.#downloading < this.#options.limits.downloads) {
-      const request = this.#ready.shift();
+    while (this.#downloading < this.#limit.count) {
+      const request = this.#nextReady();
       if (request === undefined) return;
-      if (request.phase !== 'ready') continue;
+      this.#ready.delete(request);
       request.phase = 'downloading';
       request.since = this.#options.now();
       this.#activate(request);
       this.#tryNext(request);
     }
+  }
+
+  /** What readers wait for goes first; of that, what has been waited for longest. */
+  #nextReady(): Request | undefined {
+    for (const request of this.#awaited) if (request.phase === 'ready') return request;
+    for (const request of this.#ready) return request;
+    return undefined;
   }
 
   /** Turns to the next peer; when there is none left, the shard is asked again, after a pause unless it is the first time. */
@@ -457,6 +479,7 @@ export class Schedule {
   #activate(request: Request): void {
     if (this.#active.size === 0) this.#progressAt = this.#options.now() + progressInterval;
     this.#active.add(request);
+    this.#pace.changed(this.#active.size);
   }
 
   #rest(request: Request): void {
@@ -489,8 +512,9 @@ export class Schedule {
     this.#plain.delete(request);
     this.#marked.delete(request);
     this.#expected.delete(request);
+    this.#ready.delete(request);
     this.#resting.delete(request);
-    this.#active.delete(request);
+    if (this.#active.delete(request)) this.#pace.changed(this.#active.size);
     if (request.phase === 'fetching') this.#fetching -= 1;
     this.#downloading -= request.sources.size;
     request.sources.clear();

@@ -11,6 +11,7 @@ describe('how many leases a node should have', () => {
     ['half of a fetch is waiting', 50, 100, 8],
     ['nearly all of it is waiting', 95, 100, 16],
     ['all of it is waiting', 100, 100, 16],
+    ['the wait is one in a queue', 1_000, 2_000, 5],
   ])('where %s', (_, latency, duration, leases) => {
     expect(leasesFor(4, latency, duration)).toBe(leases);
   });

@@ -196,6 +196,18 @@ describe('peers', () => {
     expect(driver.actions()).toEqual(['download 1 from q']);
   });
 
+  test('what readers wait for goes first, in the order in which they came to wait', () => {
+    const driver = new Driver({ downloads: 1 });
+    driver.add(6);
+    driver.take(0, 'p');
+    for (const piece of [1, 2]) driver.take(piece, 'p');
+    for (const piece of [2, 3, 4]) driver.schedule.await(blob, piece);
+    for (const piece of [4, 3]) driver.take(piece, 'p');
+    driver.actions();
+    for (const piece of [0, 2, 3, 4]) driver.schedule.downloaded(blob, piece, 'p', 7);
+    expect(driver.actions()).toEqual([2, 3, 4, 1].map((piece) => `download ${piece} from p`));
+  });
+
   test('a piece that few have is left to others when there is no room for it, and asked for again', () => {
     const driver = new Driver({ downloads: 1 });
     driver.add(4);
