@@ -41,7 +41,7 @@ async function serve(mode: string): Promise<void> {
     onChange: () => () => undefined,
     heard: () => undefined,
   };
-  const host = createDirectoryHost({ membership, transferTimeoutMs: 15_000 });
+  const host = createDirectoryHost({ self: 'shard', membership, transferTimeoutMs: 15_000 });
   const security: TransferSecurity =
     mode === 'plain'
       ? { kind: 'loopback' }
@@ -62,6 +62,7 @@ async function openStreams(port: number, security: TransferSecurity, count: numb
       const stream = new ClientStream({
         shard: { id: 'shard', address: `127.0.0.1:${port}` },
         security,
+        stands: () => undefined,
         // Under TLS one certificate names them all: by their host.
         hello: () => ({
           id: `127.0.0.1:${ordinal + 1}`,
@@ -70,6 +71,7 @@ async function openStreams(port: number, security: TransferSecurity, count: numb
           role: 'agent',
           slots: 12,
           leases: 0,
+          pace: 0,
         }),
         connectTimeoutMs: 60_000,
         patienceMs: 60_000,

@@ -149,6 +149,7 @@ export class SwarmModel {
     this.queue.at(this.now + this.delay(node, shard.host), () => {
       const agent = shard.agents[node.number];
       if (agent === undefined || !shard.host.alive) return;
+      if (agent.hello.pace !== node.pace) shard.directory.update(agent, { pace: node.pace });
       shard.directory.apply(agent, message);
       this.#arm(shard);
     });
@@ -176,6 +177,7 @@ export class SwarmModel {
       role: 'agent',
       slots: Math.max(1, Math.round(defaultUploadSlots * (slow ? slowness : 1))),
       leases: 0,
+      pace: 0,
     };
     const node = new SimulatedNode(this, serial, hello, this.network.addNode(bandwidth, bandwidth), slow);
     this.nodes.push(node);

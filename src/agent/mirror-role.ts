@@ -75,6 +75,8 @@ function attend(node: SwarmNode, store: PieceStore, worker: LeaseWorker): (messa
     // It wants nothing itself, so nothing has to be asked again.
     replaced: () => undefined,
     changed: () => undefined,
+    // Nothing is downloaded from peers, and everybody wants it to be asked first.
+    pace: () => 0,
     *holdings() {
       for (const { digest: blob, index: piece, crc32c, verified } of store.holdings()) {
         yield { kind: 'have', blob, piece, crc32c, verified };

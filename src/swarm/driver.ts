@@ -93,6 +93,11 @@ export class Driver implements ScheduleOutput {
     return this.#schedule.counts;
   }
 
+  /** How quick this node's link is. */
+  get pace(): number {
+    return this.#schedule.pace;
+  }
+
   isActive(blob: string): boolean {
     return this.#schedule.isActive(blob);
   }

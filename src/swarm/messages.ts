@@ -17,6 +17,11 @@ export interface Hello {
   readonly role: Role;
   /** Uploads that it serves at once: scaled to its measured uplink. */
   readonly slots: number;
+  /**
+   * How quick its link is, from what it received lately: the power of two next to its bytes a second, 0 while it is not known.
+   * Shards compare: who is much slower than most should not have others wait for it.
+   */
+  readonly pace: number;
   /** Leases that this shard may give it without being asked: for mirrors; 0 for agents. */
   readonly leases: number;
 }
@@ -132,3 +137,9 @@ export interface Alone {
 }
 
 export type ShardMessage = Take | Lease | Alone;
+
+/**
+ * Whether a shard decides. One that has resigned, because its node's link is slow and everybody would wait for its word, leaves its
+ * share to the others; its streams stay. Said whenever it changes; a shard that says nothing decides.
+ */
+export type Standing = 'decides' | 'resigned';

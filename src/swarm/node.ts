@@ -33,8 +33,8 @@ import {
 import type { PieceProvider } from './transfer/types.ts';
 import { routeThrough, type TunnelRoute } from './tunnel/route.ts';
 
-/** How often the upload slots are looked at, which follow the measured uplink. Milliseconds. */
-const slotsInterval = 2_000;
+/** How often the shards may learn of what was measured of the link. Milliseconds. */
+const measuresInterval = 1_000;
 
 export interface SwarmNodeOptions {
   readonly config: Config['p2p'];
@@ -75,7 +75,7 @@ export class SwarmNode {
   #directory: DirectoryServer | undefined;
   #port: SwarmPort | undefined;
   #links: DirectoryLinks | undefined;
-  #slots: NodeJS.Timeout | undefined;
+  #measures: NodeJS.Timeout | undefined;
 
   private constructor(
     options: SwarmNodeOptions,
@@ -88,7 +88,11 @@ export class SwarmNode {
     this.#security = security;
     this.identity = identity;
     this.membership = membership;
-    const host = createDirectoryHost({ membership, transferTimeoutMs: config.transferTimeout * 1000 });
+    const host = createDirectoryHost({
+      self: identity.id,
+      membership,
+      transferTimeoutMs: config.transferTimeout * 1000,
+    });
     this.host = spans ? tracedHost(host, spans) : host;
     this.client = createPieceClient({
       native,
@@ -132,6 +136,7 @@ export class SwarmNode {
       zone: config.zone ?? member?.zone ?? '',
       role: role === 'mirror' ? 'mirror' : 'agent',
       slots: this.#pieces?.slots ?? 1,
+      pace: 0,
       // All that an origin has, so that nodes ask the registry themselves only for what no mirror can get.
       leases: role === 'mirror' ? leasesPerOrigin : 0,
     };
@@ -209,12 +214,12 @@ export class SwarmNode {
     this.#links = links;
     links.onChange(() => listener.changed());
     this.membership.onChange(() => listener.changed());
-    let slots = 0;
-    this.#slots = setInterval(() => {
-      const now = this.#pieces?.slots ?? 1;
-      if (now !== slots) links.update({ slots: now });
-      slots = now;
-    }, slotsInterval).unref();
+    let told = { slots: 0, pace: 0 };
+    this.#measures = setInterval(() => {
+      const now = { slots: this.#pieces?.slots ?? 1, pace: listener.pace() };
+      if (now.slots !== told.slots || now.pace !== told.pace) links.update(now);
+      told = now;
+    }, measuresInterval).unref();
     const hasOthers = () => this.membership.reachable().some(({ id }) => id !== this.identity.id);
     return {
       say: (message) => links.say(message),
@@ -226,7 +231,7 @@ export class SwarmNode {
 
   /** Leaves the swarm: the others learn at once that it is gone. */
   async close(): Promise<void> {
-    clearInterval(this.#slots);
+    clearInterval(this.#measures);
     await this.#links?.close();
     this.#directory?.close();
     await this.#port?.close();

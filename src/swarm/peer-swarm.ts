@@ -21,6 +21,8 @@ export interface DirectoryListener {
   receive(message: ShardMessage): void;
   /** Shards have changed: what was asked of one that `moved` names has to be asked again. */
   replaced(moved: (blob: string, piece: number) => boolean): void;
+  /** How quick this node's link is (`Hello.pace`). */
+  pace(): number;
   /** What to announce to a shard that is new. */
   holdings(): Iterable<Have>;
   /** `usable` may have changed. */
@@ -64,6 +66,7 @@ export class PeerSwarm implements Swarm {
     this.#directories = connect({
       receive: (message) => this.#driver.decided(message),
       replaced: (moved) => this.#driver.replaced(moved),
+      pace: () => this.#driver.pace,
       holdings: () => announcements(store),
       changed: () => this.#changed(),
     });

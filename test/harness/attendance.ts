@@ -66,7 +66,7 @@ export class RawAttendance {
   read(): this {
     const reassembly = new Reassembly();
     this.stream.on('data', (chunk: Buffer) => {
-      for (const frame of reassembly.push(chunk)) this.received.push(...decodeShardFrame(frame));
+      for (const frame of reassembly.push(chunk)) this.received.push(...decodeShardFrame(frame).messages);
     });
     return this;
   }

@@ -108,7 +108,12 @@ export class DirectoryNode {
       logger: log,
       suspicion: { firstProbeMs, longestProbeMs: Math.max(500, firstProbeMs), probationMs: 1_000 },
     });
-    this.host = createDirectoryHost({ membership: this.membership, transferTimeoutMs: 15_000, settleTimeMs: 50 });
+    this.host = createDirectoryHost({
+      self: id,
+      membership: this.membership,
+      transferTimeoutMs: 15_000,
+      settleTimeMs: 50,
+    });
     const { silenceMs, helloTimeoutMs } = options;
     this.server = createDirectoryServer({
       host: this.host,
@@ -135,7 +140,7 @@ export class DirectoryNode {
 
   get hello(): Hello {
     const role = this.#role === 'mirror' ? 'mirror' : 'agent';
-    return { id: this.id, address: this.#address, zone: '', role, slots: 12, leases: 0 };
+    return { id: this.id, address: this.#address, zone: '', role, slots: 12, leases: 0, pace: 0 };
   }
 
   async listen(): Promise<void> {

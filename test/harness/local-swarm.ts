@@ -169,6 +169,7 @@ export class LocalSwarm {
       role: 'agent',
       slots: 12,
       leases: 0,
+      pace: 0,
     } as const;
     const swarm = new PeerSwarm({
       client: pieces,

@@ -35,6 +35,11 @@ export class ManualClock implements Clock {
     });
   };
 
+  /** Goes on without waking anybody. */
+  pass(milliseconds: number): void {
+    this.#now += milliseconds;
+  }
+
   /** Resolves once somebody sleeps. */
   async asleep(): Promise<void> {
     while (this.#sleepers.size === 0) {

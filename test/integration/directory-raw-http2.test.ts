@@ -15,7 +15,7 @@ import { waitFor } from '../harness/wait.ts';
 
 /** What no HTTP/2 library would send: frames in an order, and at a moment, that take the other side by surprise. */
 
-const hello: Hello = { id: 'agent-1', address: '10.0.0.1:1', zone: '', role: 'agent', slots: 1, leases: 0 };
+const hello: Hello = { id: 'agent-1', address: '10.0.0.1:1', zone: '', role: 'agent', slots: 1, leases: 0, pace: 0 };
 const blob = `sha256:${'ab'.repeat(32)}`;
 const goaway = 0x7;
 const settings = frame(frameTypes.settings, 0, 0, Buffer.alloc(0));
@@ -116,7 +116,7 @@ test('an agent survives whatever a shard answers, and each try at a stream fails
   // :status 200, content-type (RFC 7541, appendix A).
   const answer = Buffer.concat([indexed(8), literal(31, 'application/grpc')]);
   const trailers = Buffer.concat([literal('grpc-status', '13'), literal('grpc-message', '%ff%zz')]);
-  const decided = withPrefix(encodeShardFrame([{ kind: 'alone', blob, piece: 0 }]));
+  const decided = withPrefix(encodeShardFrame({ messages: [{ kind: 'alone', blob, piece: 0 }] }));
   const frames = fc.array(
     fc.constantFrom(
       frame(frameTypes.headers, frameFlags.endHeaders, 1, answer),
@@ -163,6 +163,7 @@ test('an agent survives whatever a shard answers, and each try at a stream fails
           patienceMs: 5_000,
           liveness,
           opened: () => undefined,
+          stands: () => undefined,
           receive: (message) => expect(message).toEqual({ kind: 'alone', blob, piece: 0 }),
           failed: (reason) => {
             reasons.push(reason);

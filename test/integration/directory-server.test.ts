@@ -18,6 +18,7 @@ const hello: Hello = {
   role: 'agent',
   slots: 12,
   leases: 0,
+  pace: 0,
 };
 const want = (piece: number): AgentMessage & { readonly kind: 'want' } => ({
   kind: 'want',

@@ -146,6 +146,24 @@ describe('when a shard dies', () => {
   });
 });
 
+test('a shard whose node is much slower than the others leaves its share to them, with what is held of it', async () => {
+  const [first, second, third] = await startThree();
+  for (const piece of pieces) first.have(blob, piece);
+  for (const quick of [first, second]) quick.links.update({ pace: 24 });
+  third.links.update({ pace: 20 });
+  await Promise.all([first, second, third].map((node) => node.linked(2)));
+  const ofThird = piecesOf('node-3', ['node-1', 'node-2', 'node-3']);
+  for (const piece of ofThird) second.want(blob, piece);
+  for (const piece of ofThird) {
+    expect(await second.decisionOn(blob, piece)).toMatchObject({ kind: 'take', peers: [{ id: 'node-1' }] });
+  }
+  // Who comes later is told, too.
+  const [fourth] = await swarm.start(['node-4']);
+  await fourth?.linked(3);
+  fourth?.want(blob, ofThird[0] ?? 0);
+  expect(await fourth?.decisionOn(blob, ofThird[0] ?? 0)).toMatchObject({ kind: 'take' });
+});
+
 test('nodes that start one after the other find each other once the later one speaks, whenever the next probe is due', async () => {
   const port = await freePort();
   swarm.members.push({ id: 'node-2', address: `127.0.0.1:${port}`, zone: '', role: 'agent' });

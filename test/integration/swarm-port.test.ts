@@ -60,7 +60,7 @@ async function open(
 }
 
 function attend(address: string, certificates?: PeerCertificates): RawAttendance {
-  const hello: Hello = { id: 'node-b', address: '10.0.0.2:1', zone: '', role: 'agent', slots: 1, leases: 0 };
+  const hello: Hello = { id: 'node-b', address: '10.0.0.2:1', zone: '', role: 'agent', slots: 1, leases: 0, pace: 0 };
   return new RawAttendance(scope, address, certificates && { certificates }).read().say(hello);
 }
 

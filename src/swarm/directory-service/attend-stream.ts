@@ -1,5 +1,5 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
-import type { Hello, ShardMessage } from '../messages.ts';
+import type { Hello, ShardMessage, Standing } from '../messages.ts';
 import { decodeAgentFrame, encodeShardFrame } from './codec.ts';
 import {
   FrameError,
@@ -42,13 +42,15 @@ export class AttendStream implements Attendee {
   readonly #helloTimer: NodeJS.Timeout;
   #hello: Hello | undefined;
   #attendance: Attendance | undefined;
+  /** To be said with the next frame. */
+  #standing: Standing | undefined;
   #ended = false;
 
   constructor(stream: ServerHttp2Stream, options: AttendStreamOptions) {
     this.#stream = stream;
     this.#options = options;
     this.#outbox = new Outbox({
-      send: (messages) => stream.write(withPrefix(encodeShardFrame(messages))),
+      send: (messages) => stream.write(withPrefix(encodeShardFrame({ messages, ...this.#takeStanding() }))),
       most: mostWaiting,
       patienceMs: options.patienceMs,
       stuck: () => this.#refuse(grpcStatus.resourceExhausted, 'it does not take what it is told'),
@@ -67,6 +69,11 @@ export class AttendStream implements Attendee {
 
   receive(message: ShardMessage): void {
     this.#outbox.push(message);
+  }
+
+  stands(standing: Standing): void {
+    this.#standing = standing;
+    this.#outbox.wake();
   }
 
   ended(reason: 'replaced' | 'stopped'): void {
@@ -110,6 +117,13 @@ export class AttendStream implements Attendee {
     }
     clearTimeout(this.#helloTimer);
     this.#respond();
+    if (this.#attendance.standing === 'resigned') this.stands('resigned');
+  }
+
+  #takeStanding(): { readonly standing?: Standing } {
+    const standing = this.#standing;
+    this.#standing = undefined;
+    return standing === undefined ? {} : { standing };
   }
 
   #update(hello: Hello): void {
@@ -117,7 +131,7 @@ export class AttendStream implements Attendee {
     if (hello.id !== id || hello.address !== address || hello.zone !== zone || hello.role !== role) {
       throw new FrameError('a hello with another id, address, zone or role: that takes a new stream');
     }
-    this.#attendance?.update({ slots: hello.slots, leases: hello.leases });
+    this.#attendance?.update({ slots: hello.slots, leases: hello.leases, pace: hello.pace });
   }
 
   #refuse(code: GrpcStatus, reason: string): void {

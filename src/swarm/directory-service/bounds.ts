@@ -16,6 +16,7 @@ export const longestAddress = 261;
 export const longestSource = 512;
 export const mostSlots = 4096;
 export const mostLeases = 4096;
+export const mostPace = 63;
 
 export function asDigest(value: unknown): string {
   if (typeof value === 'string' && digestPattern.test(value)) return value;
@@ -60,6 +61,11 @@ export function asSlots(value: unknown): number {
 export function asLeases(value: unknown): number {
   if (isCount(value) && value <= mostLeases) return value;
   throw new FrameError(`leases is not 0 to ${mostLeases}`);
+}
+
+export function asPace(value: unknown): number {
+  if (isCount(value) && value <= mostPace) return value;
+  throw new FrameError(`pace is not 0 to ${mostPace}`);
 }
 
 /** Whether a shard would take what this node is about to say of a blob: images come from anywhere, and so do their names. */

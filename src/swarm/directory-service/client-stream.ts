@@ -1,6 +1,6 @@
 import type { ClientHttp2Stream } from 'node:http2';
 import { defaultLimits } from '../limits.ts';
-import type { AgentMessage, Hello, Peer, ShardMessage } from '../messages.ts';
+import type { AgentMessage, Hello, Peer, ShardMessage, Standing } from '../messages.ts';
 import type { Liveness } from '../port/liveness.ts';
 import { type OpenSession, openSession } from '../port/session.ts';
 import type { TransferSecurity } from '../transfer/listen-address.ts';
@@ -20,6 +20,8 @@ export interface ClientStreamOptions {
   /** The shard has taken the stream. */
   readonly opened: () => void;
   readonly receive: (message: ShardMessage) => void;
+  /** The shard says whether it decides. */
+  readonly stands: (standing: Standing) => void;
   /** The stream is over, or could not be opened: why. Called once; not after `close`. */
   readonly failed: (reason: string) => void;
 }
@@ -135,9 +137,11 @@ export class ClientStream {
   #received(chunk: Buffer): void {
     try {
       for (const payload of this.#reassembly.push(chunk)) {
-        for (const message of decodeShardFrame(payload)) {
+        const { standing, messages } = decodeShardFrame(payload);
+        if (!this.#open) throw new FrameError('it decides before it has taken the stream');
+        if (standing !== undefined) this.#options.stands(standing);
+        for (const message of messages) {
           if (this.#ended) return;
-          if (!this.#open) throw new FrameError('it decides before it has taken the stream');
           this.#options.receive(message);
         }
       }

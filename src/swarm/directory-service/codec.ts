@@ -3,13 +3,14 @@ import { loadSync, type MethodDefinition, type ServiceDefinition } from '@grpc/p
 import { packageRoot } from '../../paths.ts';
 import { formatTraceparent, parseTraceparent } from '../../telemetry/trace-context.ts';
 import { peersPerTake } from '../limits.ts';
-import type { AgentMessage, Failure, Hello, Peer, Role, ShardMessage } from '../messages.ts';
+import type { AgentMessage, Failure, Hello, Peer, Role, ShardMessage, Standing } from '../messages.ts';
 import {
   asAddress,
   asChecksum,
   asDigest,
   asId,
   asLeases,
+  asPace,
   asPiece,
   asSlots,
   asSource,
@@ -23,6 +24,11 @@ import { FrameError } from './framing.ts';
 export interface AgentFrame {
   readonly hello?: Hello;
   readonly messages: readonly AgentMessage[];
+}
+
+export interface ShardFrame {
+  readonly standing?: Standing;
+  readonly messages: readonly ShardMessage[];
 }
 
 /** 16 of the trace's id, 8 of the span's. */
@@ -53,6 +59,8 @@ const failures: Readonly<Record<string, Failure>> = {
   FAILURE_CORRUPT: 'corrupt',
 };
 const roles: Readonly<Record<string, Role>> = { ROLE_AGENT: 'agent', ROLE_MIRROR: 'mirror' };
+
+const standings: Readonly<Record<string, Standing>> = { STANDING_DECIDES: 'decides', STANDING_RESIGNED: 'resigned' };
 
 const agentReaders: Readers<AgentMessage> = {
   want: (fields) => ({
@@ -112,13 +120,21 @@ export function decodeAgentFrame(bytes: Buffer): AgentFrame {
   return { ...(hello !== null && { hello: helloOf(hello) }), messages: messagesOf(frame, agentReaders) };
 }
 
-export function encodeShardFrame(messages: readonly ShardMessage[]): Buffer {
-  return attend.responseSerialize({ messages: messages.map((message) => ({ [message.kind]: fieldsOf(message) })) });
+export function encodeShardFrame({ standing, messages }: ShardFrame): Buffer {
+  return attend.responseSerialize({
+    ...(standing !== undefined && { standing: nameOf(standings, standing) }),
+    messages: messages.map((message) => ({ [message.kind]: fieldsOf(message) })),
+  });
 }
 
 /** Throws a `FrameError` that says what is wrong with it. */
-export function decodeShardFrame(bytes: Buffer): readonly ShardMessage[] {
-  return messagesOf(decode(attend.responseDeserialize, bytes), shardReaders);
+export function decodeShardFrame(bytes: Buffer): ShardFrame {
+  const frame = decode(attend.responseDeserialize, bytes);
+  const unsaid = frame.standing === 'STANDING_UNSAID';
+  return {
+    ...(!unsaid && { standing: named(standings, frame.standing, 'standing') }),
+    messages: messagesOf(frame, shardReaders),
+  };
 }
 
 /** Bytes that a message takes in a frame, at most. All its text is ASCII. */
@@ -162,6 +178,7 @@ function helloOf(fields: Fields): Hello {
     role: named(roles, fields.role, 'role'),
     slots: asSlots(fields.slots),
     leases: asLeases(fields.leases),
+    pace: asPace(fields.pace),
   };
 }
 

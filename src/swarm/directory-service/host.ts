@@ -1,12 +1,15 @@
 import { systemClock } from '../../clock.ts';
 import type { Agent } from '../directory/agent.ts';
 import { Directory, type DirectoryStat } from '../directory/directory.ts';
-import type { Hello } from '../messages.ts';
+import type { Hello, Standing } from '../messages.ts';
 import { placementOf, samePlacement } from './shards.ts';
 import type { Attendance, Attendee, DirectoryHost, DirectoryHostOptions } from './types.ts';
 
 /** Long enough for every holder's announcements, short enough not to be felt in a pull (docs/swarm.md). Milliseconds. */
 const defaultSettleTime = 500;
+
+/** A shard that has resigned does not come back before: each change costs the swarm a moment without leases. Milliseconds. */
+const leastResignation = 60_000;
 
 export function createDirectoryHost(options: DirectoryHostOptions): DirectoryHost {
   return new Host(options);
@@ -20,6 +23,9 @@ class Host implements DirectoryHost {
   readonly #attendees = new Map<Agent, Attendee>();
   readonly #byId = new Map<string, Agent>();
   readonly #unfollow: () => void;
+  readonly #self: string;
+  #standing: Standing = 'decides';
+  #resignedAt = 0;
   #sleep: AbortController | undefined;
   #sleepsUntil = Number.POSITIVE_INFINITY;
   #closed = false;
@@ -28,6 +34,7 @@ class Host implements DirectoryHost {
     const { membership, transferTimeoutMs, limits } = options;
     this.#clock = options.clock ?? systemClock;
     this.#membership = membership;
+    this.#self = options.self;
     let placement = placementOf(membership);
     this.#directory = new Directory({
       send: (agent, message) => this.#attendees.get(agent)?.receive(message),
@@ -60,13 +67,24 @@ class Host implements DirectoryHost {
     this.#attendees.set(agent, attendee);
     this.#byId.set(hello.id, agent);
     this.#membership.heard(hello.id);
+    const standing = (): Standing => this.#standing;
     return {
       say: (message) => this.#after(() => this.#directory.apply(agent, message)),
-      update: (update) => this.#directory.update(agent, update),
+      update: (update) => {
+        this.#directory.update(agent, update);
+        this.#judge();
+      },
+      get standing() {
+        return standing();
+      },
       leave: () => {
         this.#leave(agent);
       },
     };
+  }
+
+  rearranged(shards: number): void {
+    this.#after(() => this.#directory.membershipChanged(Math.max(1, shards)));
   }
 
   close(): void {
@@ -74,6 +92,18 @@ class Host implements DirectoryHost {
     this.#unfollow();
     this.#sleep?.abort();
     for (const agent of [...this.#attendees.keys()]) this.#leave(agent)?.ended('stopped');
+  }
+
+  /** Whether this node's link is quick enough to have others wait for what it decides. */
+  #judge(): void {
+    const self = this.#byId.get(this.#self);
+    const standing = self !== undefined && this.#directory.isSlow(self) ? 'resigned' : 'decides';
+    const now = this.#clock.now();
+    if (standing === this.#standing) return;
+    if (standing === 'decides' && now < this.#resignedAt + leastResignation) return;
+    this.#standing = standing;
+    this.#resignedAt = now;
+    for (const attendee of this.#attendees.values()) attendee.stands(standing);
   }
 
   #leave(agent: Agent): Attendee | undefined {

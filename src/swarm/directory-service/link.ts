@@ -1,6 +1,6 @@
 import { Backoff } from '../../backoff.ts';
 import type { Clock } from '../../clock.ts';
-import type { AgentMessage, Hello, Peer, ShardMessage } from '../messages.ts';
+import type { AgentMessage, Hello, Peer, ShardMessage, Standing } from '../messages.ts';
 import type { Liveness } from '../port/liveness.ts';
 import type { TransferSecurity } from '../transfer/listen-address.ts';
 import { ClientStream } from './client-stream.ts';
@@ -22,6 +22,8 @@ export interface LinkEvents {
   readonly failed: (reason: string) => void;
   /** In a turn of its own, never from within `say`. */
   readonly receive: (message: ShardMessage) => void;
+  /** The shard has changed its mind on whether it decides, at first that it does. In a turn of its own. */
+  readonly stands: (standing: Standing) => void;
 }
 
 export interface RemoteLinkOptions extends LinkEvents {
@@ -76,7 +78,8 @@ export class RemoteLink implements Link {
   }
 
   #open(): ClientStream {
-    const { shard, security, hello, connectTimeoutMs, liveness, patienceMs, receive, up, failed } = this.#options;
+    const { shard, security, hello, connectTimeoutMs, liveness, patienceMs, receive, stands, up, failed } =
+      this.#options;
     return new ClientStream({
       shard,
       security,
@@ -85,6 +88,7 @@ export class RemoteLink implements Link {
       liveness,
       patienceMs,
       receive,
+      stands,
       opened: () => {
         this.#isUp = true;
         this.#backoff.succeeded();
@@ -105,16 +109,23 @@ export class RemoteLink implements Link {
 export class LocalLink implements Link {
   readonly #hello: () => Hello;
   readonly #receive: (message: ShardMessage) => void;
+  readonly #stands: (standing: Standing) => void;
   readonly #attendance: Attendance | undefined;
   #received: ShardMessage[] = [];
   #delivery: NodeJS.Immediate | undefined;
   #ended = false;
 
-  constructor(host: DirectoryHost, hello: () => Hello, receive: (message: ShardMessage) => void) {
+  constructor(host: DirectoryHost, hello: () => Hello, events: Pick<LinkEvents, 'receive' | 'stands'>) {
     this.#hello = hello;
-    this.#receive = receive;
+    this.#receive = events.receive;
+    this.#stands = events.stands;
     this.#attendance = host.attach(hello(), {
       receive: (message) => this.#keep(message),
+      stands: (standing) => {
+        setImmediate(() => {
+          if (!this.#ended) this.#stands(standing);
+        });
+      },
       ended: () => {
         this.#ended = true;
       },
@@ -130,8 +141,8 @@ export class LocalLink implements Link {
   }
 
   update(): void {
-    const { slots, leases } = this.#hello();
-    this.#attendance?.update({ slots, leases });
+    const { slots, leases, pace } = this.#hello();
+    this.#attendance?.update({ slots, leases, pace });
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 import { systemClock } from '../../clock.ts';
 import type { Member } from '../membership/types.ts';
-import type { AgentMessage, Have, Hello, ShardMessage } from '../messages.ts';
+import type { AgentMessage, Have, Hello, ShardMessage, Standing } from '../messages.ts';
 import { Placement } from '../placement.ts';
 import { Liveness } from '../port/liveness.ts';
 import { isWithinBounds } from './bounds.ts';
@@ -28,6 +28,8 @@ class Links implements DirectoryLinks {
   readonly #options: DirectoryLinksOptions;
   readonly #liveness: Liveness;
   readonly #links = new Map<string, Linked>();
+  /** Shards that leave their share to others for now. */
+  readonly #resigned = new Set<string>();
   readonly #listeners = new Set<() => void>();
   readonly #unfollow: () => void;
   #hello: Hello;
@@ -98,7 +100,7 @@ class Links implements DirectoryLinks {
 
   get #linked(): number {
     let count = 0;
-    for (const { link } of this.#links.values()) if (link.isUp) count += 1;
+    for (const shard of this.#view.placement.directory) if (this.#isUp(shard)) count += 1;
     return count;
   }
 
@@ -121,22 +123,26 @@ class Links implements DirectoryLinks {
   }
 
   #rearrange(): void {
-    const { membership, replaced } = this.#options;
+    const { membership, replaced, local } = this.#options;
     this.#introduce();
     const before = this.#view;
-    const placement = placementOf(membership);
+    const placement = placementOf(membership, this.#resigned);
+    // The link to one that has resigned stays, so that it can say when it decides again.
+    const linked = new Set([...placement.directory, ...placementOf(membership).directory]);
     const members = new Map(membership.members().map((member) => [member.id, member]));
     for (const [shard, { link, address }] of this.#links) {
-      if (placement.directory.includes(shard) && members.get(shard)?.address === address) continue;
+      if (linked.has(shard) && members.get(shard)?.address === address) continue;
       link.close();
       this.#links.delete(shard);
+      this.#resigned.delete(shard);
     }
     if (!samePlacement(before.placement, placement)) {
       this.#view = new View(placement);
+      local?.rearranged(placement.directory.length);
       this.#moveHoldings(before);
       replaced((blob, piece) => this.#moveWant(before, blob, piece));
     }
-    for (const shard of placement.directory) {
+    for (const shard of linked) {
       const member = members.get(shard);
       if (member !== undefined && !this.#links.has(shard)) this.#link(member);
     }
@@ -146,11 +152,12 @@ class Links implements DirectoryLinks {
   /** Shards that knew this node by another zone or address get a new stream: what they decide goes by both. */
   #introduce(): void {
     const now = this.#options.self();
-    const { id, address, zone, role, slots, leases } = this.#hello;
+    const { id, address, zone, role, slots, leases, pace } = this.#hello;
     if (now.id === id && now.address === address && now.zone === zone && now.role === role) return;
-    this.#hello = { ...now, slots, leases };
+    this.#hello = { ...now, slots, leases, pace };
     for (const { link } of this.#links.values()) link.close();
     this.#links.clear();
+    this.#resigned.clear();
   }
 
   #link({ id, address }: Member): void {
@@ -160,8 +167,9 @@ class Links implements DirectoryLinks {
       this.#received += 1;
       this.#options.receive(message);
     };
+    const stands = (standing: Standing): void => this.#stands(id, standing);
     if (id === this.#hello.id && local !== undefined) {
-      this.#links.set(id, { link: new LocalLink(local, hello, receive), address });
+      this.#links.set(id, { link: new LocalLink(local, hello, { receive, stands }), address });
       this.#cameUp(id);
       return;
     }
@@ -174,18 +182,28 @@ class Links implements DirectoryLinks {
       patienceMs: this.#options.silenceMs ?? defaultSilenceMs,
       clock: this.#options.clock ?? systemClock,
       receive,
+      stands,
       up: () => {
         this.#cameUp(id);
         this.#settle();
       },
       failed: (reason) => {
         this.#failures += 1;
+        // What it said goes for that stream alone.
+        this.#resigned.delete(id);
         logger.warn({ member: id, address, reason }, 'a shard of the directory is out of reach');
         membership.suspect(id);
         this.#settle();
       },
     });
     this.#links.set(id, { link, address });
+  }
+
+  #stands(shard: string, standing: Standing): void {
+    if (standing === 'resigned') this.#resigned.add(shard);
+    else this.#resigned.delete(shard);
+    this.#options.logger.info({ member: shard, standing }, 'a shard of the directory has said whether it decides');
+    this.#scheduleRearrange();
   }
 
   /** A shard that knows nothing of this node is told what it holds of the shard's share, and asked for what it wants. */

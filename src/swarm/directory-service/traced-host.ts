@@ -16,6 +16,7 @@ export function tracedHost(host: DirectoryHost, spans: RemoteSpans): DirectoryHo
     get stat() {
       return host.stat;
     },
+    rearranged: (shards) => host.rearranged(shards),
     close: () => host.close(),
     attach(hello, attendee) {
       const wants = new TracedWants(hello, spans, traces);
@@ -46,6 +47,7 @@ class TracedWants {
         this.#end(message, message.kind);
         attendee.receive(trace === undefined ? message : ({ ...message, trace } as Lease));
       },
+      stands: (standing) => attendee.stands(standing),
       ended: (reason) => {
         this.#left();
         attendee.ended(reason);
@@ -61,6 +63,9 @@ class TracedWants {
         attendance.say(message);
       },
       update: (hello) => attendance.update(hello),
+      get standing() {
+        return attendance.standing;
+      },
       leave: () => {
         this.#left();
         attendance.leave();

@@ -3,13 +3,15 @@ import type { Logger } from '../../telemetry/log.ts';
 import type { DirectoryStat } from '../directory/directory.ts';
 import type { DirectoryLimits } from '../limits.ts';
 import type { Membership } from '../membership/types.ts';
-import type { AgentMessage, Have, Hello, ShardMessage } from '../messages.ts';
+import type { AgentMessage, Have, Hello, ShardMessage, Standing } from '../messages.ts';
 import type { TransferSecurity } from '../transfer/listen-address.ts';
 
 /** What an agent tells anew while its stream stands. */
-export type HelloUpdate = Partial<Pick<Hello, 'slots' | 'leases'>>;
+export type HelloUpdate = Partial<Pick<Hello, 'slots' | 'leases' | 'pace'>>;
 
 export interface DirectoryHostOptions {
+  /** The id of this node's own agent: the shard resigns while that one's link is much slower than most. */
+  readonly self: string;
   /** How many shards there are follows from it; it hears of those who attend. */
   readonly membership: Pick<Membership, 'members' | 'reachable' | 'onChange' | 'heard'>;
   /** Milliseconds without progress after which a decision lapses (`p2p.transferTimeout`). */
@@ -25,6 +27,8 @@ export interface DirectoryHost {
   /** Somebody attends: over a stream, or this node's own agent. Undefined: the shard is full. */
   attach(hello: Hello, attendee: Attendee): Attendance | undefined;
   readonly stat: DirectoryStat;
+  /** The directory has so many shards now, and this one another share than before. */
+  rearranged(shards: number): void;
   /** Ends every attendance. */
   close(): void;
 }
@@ -32,6 +36,8 @@ export interface DirectoryHost {
 /** Where the shard's words to one agent go. Neither method may call back into the host. */
 export interface Attendee {
   receive(message: ShardMessage): void;
+  /** Whether the shard decides has changed since the agent attends. */
+  stands(standing: Standing): void;
   /** The shard ends it: another stream of the same id has come, or the shard stops. */
   ended(reason: 'replaced' | 'stopped'): void;
 }
@@ -39,6 +45,7 @@ export interface Attendee {
 export interface Attendance {
   say(message: AgentMessage): void;
   update(hello: HelloUpdate): void;
+  readonly standing: Standing;
   /** All that the agent held, wanted and had leased is void. */
   leave(): void;
 }

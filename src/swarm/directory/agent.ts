@@ -13,8 +13,8 @@ export class Agent {
   holdings = 0;
   /** Decisions of this shard that name the agent as the first peer and are not settled yet. */
   uploads = 0;
-  /** How long its leases took, as a moving average. Milliseconds; undefined before the first. */
-  #leaseTime: number | undefined;
+  /** When it last asked for a piece that it would fetch itself. Milliseconds of the shard's clock. */
+  offeredAt = Number.NEGATIVE_INFINITY;
   /** Peers that failed this agent, and until when it is not sent to them. Milliseconds of the shard's clock. */
   readonly distrust = new Map<Agent, number>();
   /** Ids of those who found its bytes wrong. */
@@ -25,19 +25,6 @@ export class Agent {
   constructor(slot: number, hello: Hello) {
     this.slot = slot;
     this.hello = hello;
-  }
-
-  /** A lease ended with the piece. Milliseconds. */
-  leaseTook(duration: number): void {
-    this.#leaseTime = this.#leaseTime === undefined ? duration : this.#leaseTime * 0.7 + duration * 0.3;
-  }
-
-  /**
-   * How slow its leases are, roughly: each step is twice as long. A node's slots tell of a slow link only after seconds; its
-   * first leases do at once. One that had none counts as quick, so that it is tried.
-   */
-  get leasePace(): number {
-    return this.#leaseTime === undefined ? 0 : Math.max(0, Math.round(Math.log2(this.#leaseTime)));
   }
 
   /** How busy this shard keeps the agent, relative to what it can take. */

@@ -1,5 +1,7 @@
+import { peersPerTake } from '../limits.ts';
 import type { ShardMessage } from '../messages.ts';
 import type { Agent } from './agent.ts';
+import type { AgentSet } from './agent-set.ts';
 import type { Agents } from './agents.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Origins } from './origins.ts';
@@ -10,12 +12,16 @@ import { Want } from './want.ts';
 /**
  * Takes under way at once per holder of a piece and zone. A fresh piece has one holder and a crowd that waits for it: were
  * everyone sent to that holder, all would get a sliver of its uplink, and nobody would have the piece to pass on until
- * all have. Few at a time make it spread in generations (docs/swarm.md has the simulation).
+ * all have. Few at a time make it spread in generations (docs/swarm.md has the simulation). From a holder that is slow one at a time:
+ * the others have it from that one.
  */
 const takesPerHolder = 3;
 
 /** Of so many who came first, the one with the best link fetches for all: on a slow one, everybody would wait for it. */
 const compared = 16;
+
+/** An agent that has offered to fetch a piece within so long has a way to the origin. Milliseconds. */
+const recently = 2_000;
 
 export interface DeciderOptions {
   readonly agents: Agents;
@@ -78,11 +84,24 @@ export class Decider {
   #serveNear(group: ZoneGroup): boolean {
     let stranded = false;
     for (const want of group.queue()) {
-      if (group.taking >= group.holders.size * takesPerHolder) break;
+      if (group.taking >= this.#takesFrom(group.holders)) break;
       if (this.#take(want, group, 'take')) group.taking += 1;
       else stranded = true;
     }
     return stranded;
+  }
+
+  /** How many takes may be under way from these holders. */
+  #takesFrom(holders: AgentSet): number {
+    // Among many, those that are slow matter little.
+    if (holders.size > peersPerTake) return holders.size * takesPerHolder;
+    const { agents } = this.#options;
+    let takes = 0;
+    for (let place = 0; place < holders.size; place += 1) {
+      const holder = agents.at(holders.at(place));
+      takes += holder !== undefined && agents.isSlow(holder) ? 1 : takesPerHolder;
+    }
+    return takes;
   }
 
   /** One want of the zone may cross; with holders near, only one that can't use them. */
@@ -137,7 +156,15 @@ export class Decider {
     const isStranded = (want: Want): boolean =>
       piece.holders === 0 ||
       [...piece.groups.values()].every((group) => choice.from(group.holders, want.agent).length === 0);
-    return ablest([...first(piece.candidates)].filter(isStranded));
+    const candidate = ablest([...first(piece.candidates)].filter(isStranded));
+    if (candidate === undefined || !this.#options.agents.isSlow(candidate.agent)) return candidate;
+    // Everybody would wait for it. One that has just offered to fetch other pieces can do one more.
+    return ablest([...first(piece.queue())].filter((want) => this.#isAble(want) && isStranded(want))) ?? candidate;
+  }
+
+  /** Whether its agent fetches from the origin at present, and is not slow. */
+  #isAble({ agent }: Want): boolean {
+    return agent.offeredAt >= this.#options.now() - recently && !this.#options.agents.isSlow(agent);
   }
 
   /** A mirror's lease, though it did not ask: the one with the most leases to spare. */
@@ -154,8 +181,7 @@ export class Decider {
 
   #begin(want: Want, grant: 'take' | 'crossing' | 'lease'): void {
     want.grant = grant;
-    want.grantedAt = this.#options.now();
-    want.deadline = want.grantedAt + this.#options.transferTimeout;
+    want.deadline = this.#options.now() + this.#options.transferTimeout;
     want.piece.granted += 1;
     this.#options.deadlines.add(want);
   }
@@ -170,7 +196,7 @@ function* first(wants: Iterable<Want>): Generator<Want, void, undefined> {
   }
 }
 
-/** The first of those with the most upload slots, and of these with the shortest leases so far. */
+/** The first of those with the most upload slots, and of these with the quickest link. */
 function ablest(wants: readonly Want[]): Want | undefined {
   let best: Want | undefined;
   for (const want of wants) if (best === undefined || isAbler(want.agent, best.agent)) best = want;
@@ -179,5 +205,5 @@ function ablest(wants: readonly Want[]): Want | undefined {
 
 function isAbler(one: Agent, other: Agent): boolean {
   if (one.hello.slots !== other.hello.slots) return one.hello.slots > other.hello.slots;
-  return one.leasePace < other.leasePace;
+  return one.hello.pace > other.hello.pace;
 }

@@ -124,9 +124,14 @@ export class Directory {
     return this.#agents.add(hello);
   }
 
-  /** The agent's uplink was measured anew, or a mirror takes more or fewer leases. */
-  update(agent: Agent, values: Partial<Pick<Hello, 'slots' | 'leases'>>): void {
-    agent.hello = { ...agent.hello, ...values };
+  /** The agent's link was measured anew, or a mirror takes more or fewer leases. */
+  update(agent: Agent, values: Partial<Pick<Hello, 'slots' | 'leases' | 'pace'>>): void {
+    this.#agents.update(agent, values);
+  }
+
+  /** Whether the agent's link is much slower than most agents'. */
+  isSlow(agent: Agent): boolean {
+    return this.#agents.isSlow(agent);
   }
 
   /** A stream has ended, however it came: all that the agent held, wanted and had leased is void. */
@@ -191,6 +196,7 @@ export class Directory {
       if (known !== undefined) this.#changed(known);
       return;
     }
+    if (lease) agent.offeredAt = this.#options.now();
     const piece = known ?? this.#pieces.open(blob, index);
     // Settled while somebody waits: the origin's book goes by it.
     if (piece.waiting === 0 && piece.granted === 0) piece.source = source;
@@ -206,7 +212,6 @@ export class Directory {
     const known = this.#pieces.find(message.blob, message.piece);
     const want = known === undefined ? undefined : agent.wants.get(known);
     const leased = want?.grant === 'lease';
-    if (leased) agent.leaseTook(this.#options.now() - want.grantedAt);
     if (want !== undefined) this.#withdraw(want);
     const full = agent.holdings >= this.#limits.holdingsPerAgent || (known === undefined && this.#isFull());
     if (full || agent.banned) {

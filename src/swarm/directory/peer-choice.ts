@@ -6,7 +6,7 @@ import type { Agents } from './agents.ts';
 /** A set of holders this small is looked through; of a larger one a few are drawn. */
 const drawsPerPeer = 2;
 
-/** Picks peers for a requester: at random, so that requesters spread, then the least busy of them first. */
+/** Picks peers for a requester: at random, so that requesters spread, then the least busy of them first, and slow ones last. */
 export class PeerChoice {
   readonly #agents: Agents;
   readonly #random: () => number;
@@ -30,7 +30,11 @@ export class PeerChoice {
       }
     }
     if (chosen.length === 0) this.#takeFromAll(holders, requester, chosen);
-    return chosen.sort((one, other) => one.load - other.load);
+    return chosen.sort((one, other) => this.#slowness(one) - this.#slowness(other) || one.load - other.load);
+  }
+
+  #slowness(agent: Agent): number {
+    return this.#agents.isSlow(agent) ? 1 : 0;
   }
 
   #takeFromAll(holders: AgentSet, requester: Agent, chosen: Agent[]): void {

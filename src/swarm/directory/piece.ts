@@ -64,6 +64,11 @@ export class Piece {
     return group;
   }
 
+  /** The undecided wants of all zones. */
+  *queue(): Generator<Want, void, undefined> {
+    for (const group of this.groups.values()) yield* group.queue();
+  }
+
   enqueue(want: Want): void {
     const group = this.group(want.agent.hello.zone);
     (want.urgent ? group.urgent : group.waiting).add(want);

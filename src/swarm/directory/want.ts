@@ -28,8 +28,7 @@ export class Want {
   /** False for the lease that a mirror is given unasked. */
   readonly asked: boolean;
   grant: Grant = 'none';
-  /** When it was granted, and when the grant lapses unless progress is reported. */
-  grantedAt = 0;
+  /** When the grant lapses unless progress is reported. */
   deadline = 0;
   /** The first of the peers that the grant names. */
   uploader: Agent | undefined;

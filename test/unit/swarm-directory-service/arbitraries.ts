@@ -28,6 +28,7 @@ export const hello: fc.Arbitrary<Hello> = fc.record({
   role: fc.constantFrom('agent', 'mirror'),
   slots: fc.integer({ min: 1, max: 4096 }),
   leases: fc.nat(4096),
+  pace: fc.nat(63),
 });
 
 /** Ids of zeros alone are none. */

@@ -15,7 +15,15 @@ import { field } from '../../harness/protobuf.ts';
 import { agentMessage, hello, shardMessage } from './arbitraries.ts';
 
 const blob = `sha256:${'0f'.repeat(32)}`;
-const someHello: Hello = { id: 'node-1', address: '10.0.0.1:65001', zone: 'a', role: 'agent', slots: 12, leases: 0 };
+const someHello: Hello = {
+  id: 'node-1',
+  address: '10.0.0.1:65001',
+  zone: 'a',
+  role: 'agent',
+  slots: 12,
+  leases: 0,
+  pace: 0,
+};
 const want = { kind: 'want', blob, piece: 0, lease: true, urgent: false, source: 'registry/app' } as const;
 
 describe('a frame', () => {
@@ -35,9 +43,13 @@ describe('a frame', () => {
 
   test('of a shard comes out as it went in', () => {
     fc.assert(
-      fc.property(fc.array(shardMessage, { maxLength: 20 }), (messages) => {
-        expect(decodeShardFrame(encodeShardFrame(messages))).toEqual(messages);
-      }),
+      fc.property(
+        fc.array(shardMessage, { maxLength: 20 }),
+        fc.constantFrom({}, { standing: 'decides' as const }, { standing: 'resigned' as const }),
+        (messages, standing) => {
+          expect(decodeShardFrame(encodeShardFrame({ messages, ...standing }))).toEqual({ messages, ...standing });
+        },
+      ),
     );
   });
 
@@ -50,7 +62,7 @@ describe('a frame', () => {
     );
     fc.assert(
       fc.property(shardMessage, (message) => {
-        expect(encodeShardFrame([message]).length).toBeLessThanOrEqual(encodedSize(message));
+        expect(encodeShardFrame({ messages: [message] }).length).toBeLessThanOrEqual(encodedSize(message));
       }),
     );
   });
@@ -117,6 +129,7 @@ describe('an agent is refused for', () => {
     ['no slots', { slots: 0 }, /slots is not 1 to 4096/],
     ['too many slots', { slots: 4097 }, /slots is not 1 to 4096/],
     ['too many leases', { leases: 4097 }, /leases is not 0 to 4096/],
+    ['a pace of no link', { pace: 64 }, /pace is not 0 to 63/],
   ] as const)('%s', (_what, wrong, reason) => {
     expect(() => decodeAgentFrame(encodeAgentFrame({ hello: { ...someHello, ...wrong }, messages: [] }))).toThrow(
       reason,
@@ -159,6 +172,6 @@ describe('a shard is refused for', () => {
     ['a peer without a name', { ...take, peers: [{ id: '', address: '10.0.0.2:1' }] }, /a peer's id is not/],
     ['a lease of nothing', { kind: 'lease', blob: '', piece: 0, source: 'registry/app' }, /blob is not the digest/],
   ] as [string, ShardMessage, RegExp][])('%s', (_what, message, reason) => {
-    expect(() => decodeShardFrame(encodeShardFrame([message]))).toThrow(reason);
+    expect(() => decodeShardFrame(encodeShardFrame({ messages: [message] }))).toThrow(reason);
   });
 });

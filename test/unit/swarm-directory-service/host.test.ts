@@ -13,7 +13,7 @@ let host: DirectoryHost | undefined;
 afterEach(() => host?.close());
 
 function hello(id: string): Hello {
-  return { id, address: `${id}:65001`, zone: '', role: 'agent', slots: 12, leases: 0 };
+  return { id, address: `${id}:65001`, zone: '', role: 'agent', slots: 12, leases: 0, pace: 0 };
 }
 
 function want(piece: number): AgentMessage {
@@ -47,6 +47,7 @@ function open(agents?: number) {
   const membership = new Members();
   membership.set('a', 'b');
   const opened = createDirectoryHost({
+    self: 'a',
     membership,
     transferTimeoutMs,
     settleTimeMs,
@@ -59,11 +60,13 @@ function open(agents?: number) {
   const attend = (id: string) => {
     const received: ShardMessage[] = [];
     const ends: string[] = [];
+    const standings: string[] = [];
     const attendance = opened.attach(hello(id), {
       receive: (message) => received.push(message),
+      stands: (standing) => standings.push(standing),
       ended: (reason) => ends.push(reason),
     });
-    return { attendance, received, ends };
+    return { attendance, received, ends, standings };
   };
   return { host: opened, clock, membership, attend };
 }
@@ -78,6 +81,43 @@ describe('a shard', () => {
     await clock.asleep();
     expect(clock.now()).toBe(settleTimeMs);
     expect(received).toEqual([{ kind: 'lease', blob, piece: 0, source: 'registry/app' }]);
+  });
+
+  describe('on a node whose link is much slower than most', () => {
+    function attended() {
+      const opened = open();
+      const [a, b, c] = ['a', 'b', 'c'].map(opened.attend);
+      return { ...opened, a, b, c };
+    }
+
+    test('resigns, and tells everybody, those who come later as well', () => {
+      const { attend, a, b, c } = attended();
+      b?.attendance?.update({ pace: 24 });
+      c?.attendance?.update({ pace: 24 });
+      expect([a?.standings, b?.standings]).toEqual([[], []]);
+      a?.attendance?.update({ pace: 20 });
+      expect([a?.standings, b?.standings, c?.standings]).toEqual([['resigned'], ['resigned'], ['resigned']]);
+      expect(attend('d').attendance?.standing).toBe('resigned');
+    });
+
+    test('decides again when the link is as quick as others, after a minute at the earliest', async () => {
+      const { clock, a, b, c } = attended();
+      for (const quick of [b, c]) quick?.attendance?.update({ pace: 24 });
+      a?.attendance?.update({ pace: 20 });
+      clock.pass(59_000);
+      a?.attendance?.update({ pace: 24 });
+      expect(b?.standings).toEqual(['resigned']);
+      clock.pass(1_000);
+      b?.attendance?.update({ pace: 25 });
+      expect(b?.standings).toEqual(['resigned', 'decides']);
+    });
+
+    test('does not mind that others are slow', () => {
+      const { a, b, c } = attended();
+      for (const quick of [a, b]) quick?.attendance?.update({ pace: 24 });
+      c?.attendance?.update({ pace: 20 });
+      expect(b?.standings).toEqual([]);
+    });
   });
 
   test('gives a lease that has lapsed to the next who waits', async () => {

@@ -58,6 +58,7 @@ class OwnShard implements DirectoryHost {
         this.heard.push(message);
         if (this.answer !== undefined) attendee.receive(this.answer);
       },
+      standing: 'decides' as const,
       update: (update: Partial<Hello>) => this.hellos.push({ ...hello, ...update }),
       leave: () => {
         this.left += 1;
@@ -65,6 +66,7 @@ class OwnShard implements DirectoryHost {
     };
   }
 
+  rearranged = vi.fn();
   close(): void {}
 }
 
@@ -73,7 +75,9 @@ function open(holdings: readonly Omit<Have, 'kind'>[] = []) {
   const local = new OwnShard();
   const received: ShardMessage[] = [];
   const replaced = vi.fn<(moved: (blob: string, piece: number) => boolean) => void>();
-  const self = { current: { id: 'a', address: 'a:65001', zone: '', role: 'agent', slots: 12, leases: 0 } as Hello };
+  const self = {
+    current: { id: 'a', address: 'a:65001', zone: '', role: 'agent', slots: 12, leases: 0, pace: 0 } as Hello,
+  };
   const opened = createDirectoryLinks({
     self: () => self.current,
     membership,
@@ -162,6 +166,25 @@ describe('the links', () => {
     await turn();
     expect(replaced).toHaveBeenCalledTimes(calls);
     expect(local.hellos).toHaveLength(1);
+  });
+
+  test('leave out a shard that has resigned, unless it is the last one', async () => {
+    const { links: all, membership, local, replaced } = open();
+    membership.set(member);
+    await turn();
+    local.attendee?.stands('resigned');
+    await turn();
+    expect(all.state).toMatchObject({ usable: 'all', shards: 1, linked: 1 });
+    const other: Member = { ...member, id: 'z', address: '127.0.0.1:1' };
+    membership.set(member, other);
+    await turn();
+    expect(all.state).toMatchObject({ shards: 1, linked: 0 });
+    expect(replaced.mock.lastCall?.[0](blob, 0)).toBe(true);
+    expect(local.rearranged).toHaveBeenLastCalledWith(1);
+    local.attendee?.stands('decides');
+    await turn();
+    await turn();
+    expect(all.state).toMatchObject({ shards: 2, linked: 1 });
   });
 
   test('introduce the node anew when its zone becomes known', async () => {

@@ -8,7 +8,7 @@ import { RemoteSpans } from '../../../src/telemetry/remote-spans.ts';
 const blob = `sha256:${'a'.repeat(64)}`;
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const parentId = '00f067aa0ba902b7';
-const hello = { id: 'node-2', address: '10.0.0.2:1', zone: '', role: 'agent', slots: 1, leases: 0 } as const;
+const hello = { id: 'node-2', address: '10.0.0.2:1', zone: '', role: 'agent', slots: 1, leases: 0, pace: 0 } as const;
 const want = (piece: number, trace = `00-${traceId}-${parentId}-01`): Want => ({
   kind: 'want',
   blob,
@@ -48,7 +48,11 @@ beforeEach(() => {
 });
 
 function attend() {
-  const attendee = { receive: (message: ShardMessage) => heard.push(message), ended: () => undefined };
+  const attendee = {
+    receive: (message: ShardMessage) => heard.push(message),
+    stands: () => undefined,
+    ended: () => undefined,
+  };
   const attendance = tracedHost(host, spans).attach(hello, attendee);
   if (attendance === undefined || shard === undefined) throw new Error('not attached');
   return { attendance, shard };

@@ -102,21 +102,49 @@ describe('leases', () => {
     expect(shard.decisions()).toEqual(['fast lease 0']);
   });
 
-  test('of several with equal links, the one whose leases were quick fetches for all', () => {
-    const shard = new Shard({ settleTime: 500, shards: 1 });
-    for (const id of ['slow', 'quick']) shard.join(id);
+  test('of several with as many slots, the one with the quickest link fetches for all', () => {
+    const shard = new Shard({ settleTime: 500 });
+    shard.join('slow', { pace: 23 });
+    shard.join('quick', { pace: 24 });
+    for (const id of ['slow', 'quick']) shard.want(id);
     shard.advance(500);
-    shard.want('slow', 0);
-    shard.want('quick', 1);
-    shard.advance(100);
-    shard.have('quick', 1);
-    shard.advance(1_000);
-    shard.have('slow', 0);
-    shard.directory.membershipChanged(1);
-    for (const id of ['slow', 'quick']) shard.want(id, 2);
-    shard.decisions();
-    shard.advance(500);
-    expect(shard.decisions()).toEqual(['quick lease 2']);
+    expect(shard.decisions()).toEqual(['quick lease 0']);
+  });
+
+  describe('of a node that is much slower than most', () => {
+    function shardWithSlow(): Shard {
+      const shard = new Shard();
+      for (const id of ['a', 'b', 'c']) shard.join(id, { pace: 24 });
+      shard.join('slow', { pace: 20 });
+      return shard;
+    }
+
+    test('go to another one that waits and fetches at present, though it did not offer that', () => {
+      const shard = shardWithSlow();
+      shard.want('a', 0);
+      shard.want('a', 1, { lease: false });
+      shard.want('b', 1, { lease: false });
+      shard.want('slow', 1);
+      expect(shard.decisions()).toEqual(['a lease 0', 'a lease 1']);
+    });
+
+    test('are its own where the others have not fetched for a while, or do not wait', () => {
+      const shard = shardWithSlow();
+      shard.want('a', 0);
+      shard.advance(2_001);
+      shard.want('a', 1, { lease: false });
+      shard.want('slow', 1);
+      shard.want('slow', 2);
+      expect(shard.decisions()).toEqual(['a lease 0', 'slow lease 1', 'slow lease 2']);
+    });
+
+    test('are its own where all are equally slow', () => {
+      const shard = new Shard();
+      for (const id of ['a', 'b']) shard.join(id, { pace: 20 });
+      shard.want('a', 0, { lease: false });
+      shard.want('b', 0);
+      expect(shard.decisions()).toEqual(['b lease 0']);
+    });
   });
 
   test('a shard has out only its share of the leases at one origin', () => {
@@ -168,6 +196,35 @@ describe('holders', () => {
     shard.have('n0');
     // One holder more and one take less under way.
     expect(shard.decisions()).toHaveLength(4);
+  });
+
+  describe('with a link much slower than most', () => {
+    function shardWithSlow(): Shard {
+      const shard = new Shard();
+      for (const id of ['a', 'b', 'c']) shard.join(id, { slots: 12, pace: 24 });
+      shard.join('slow', { slots: 12, pace: 21 });
+      return shard;
+    }
+
+    test('give a piece to one at a time', () => {
+      const shard = shardWithSlow();
+      shard.have('slow');
+      for (const id of ['a', 'b', 'c']) shard.want(id);
+      expect(shard.decisions()).toEqual(['a take 0 from slow']);
+      shard.have('a');
+      expect(shard.decisions()).toEqual(['b take 0 from a,slow', 'c take 0 from a,slow']);
+    });
+
+    test('are asked last', () => {
+      const shard = shardWithSlow();
+      for (let piece = 0; piece < 10; piece += 1) {
+        shard.have('slow', piece);
+        shard.have('a', piece);
+        shard.want('b', piece);
+      }
+      const peers = shard.sent.map(({ message }) => (message.kind === 'take' ? message.peers.map(({ id }) => id) : []));
+      expect(peers).toEqual(Array.from({ length: 10 }, () => ['a', 'slow']));
+    });
   });
 
   test('the urgent come first', () => {

@@ -39,6 +39,7 @@ export class Shard {
       role: 'agent',
       slots: 8,
       leases: 0,
+      pace: 0,
       ...hello,
     });
     if (agent !== undefined) this.#agents.set(id, agent);
