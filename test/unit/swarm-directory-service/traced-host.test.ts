@@ -116,7 +116,11 @@ test('a mirror that is leased what a recorded pull wants is told of its trace, a
   const traced = tracedHost(host, spans);
   const heardBy: ShardMessage[][] = [[], []];
   const [agent, mirror] = heardBy.map((messages) => {
-    const attendance = traced.attach(hello, { receive: (message) => messages.push(message), ended: () => undefined });
+    const attendance = traced.attach(hello, {
+      receive: (message) => messages.push(message),
+      stands: () => undefined,
+      ended: () => undefined,
+    });
     return { attendance, shard };
   });
   const lease = (piece: number) => ({ kind: 'lease', blob, piece, source: 'reg.test/app' }) as const;
