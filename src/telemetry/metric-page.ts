@@ -59,7 +59,7 @@ export class MetricPage<View> {
         new Counter({
           ...config,
           collect() {
-            this.reset();
+            page.#empty(this, labels);
             for (const [value, own = {}] of page.#read(read)) this.inc(own, value);
           },
         });
@@ -70,7 +70,7 @@ export class MetricPage<View> {
         new Gauge({
           ...config,
           collect() {
-            this.reset();
+            page.#empty(this, labels);
             for (const [value, own = {}] of page.#read(read)) this.set(own, value);
           },
         });
@@ -82,6 +82,12 @@ export class MetricPage<View> {
         return;
       }
     }
+  }
+
+  /** prom-client gives a metric without labels the value 0, which nobody has read. */
+  #empty(metric: Pick<Gauge, 'reset' | 'remove'>, labels: readonly string[]): void {
+    metric.reset();
+    if (labels.length === 0) metric.remove();
   }
 
   #read<Value>(read: (view: View) => Iterable<Value>): Iterable<Value> {
