@@ -115,7 +115,8 @@ function pieceMap({ map, pieces }, words) {
   const cells = [...map].map((letter, at) => {
     const source = sources[letters.indexOf(letter.toLowerCase())] ?? 'none';
     const part = letter !== '.' && letter === letter.toLowerCase() ? ' part' : '';
-    return svg('rect', { class: `${source}${part}`, x: at, y: 0, width: 0.92, height: 1 });
+    const width = at === map.length - 1 ? 1 : 0.92;
+    return svg('rect', { class: `${source}${part}`, x: at, y: 0, width, height: 1 });
   });
   const label = { role: 'img', 'aria-label': `${pieces} pieces: ${words}` };
   return svg('svg', { class: 'map', viewBox: `0 0 ${map.length} 1`, preserveAspectRatio: 'none', ...label }, ...cells);
