@@ -160,7 +160,7 @@ function engineReason(reason: string, life: EngineLife | undefined): string {
     case 'stopped':
       return 'the agent is starting or stopping';
     case 'running':
-      return `the engine runs since ${life.since} and does not answer yet${end}`;
+      return `the engine runs since ${life.since} and does not answer${end}`;
     case undefined:
       return reason;
   }

@@ -8,6 +8,7 @@ import type { StoreAdmin, StoredBlob } from '../store/types.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { type ConfigOptions, loadFromOptions } from './config-options.ts';
 import { type OutputFormat, print } from './output.ts';
+import { engineAnswer } from './running-engine.ts';
 
 export const cacheCommands = ['ls', 'stat', 'gc', 'verify', 'clear'] as const;
 export type CacheCommand = (typeof cacheCommands)[number];
@@ -29,9 +30,9 @@ const idleMemory = 16 * MiB;
 /** `shoal cache <command>`: on the cache of the agent that runs, or on the directory of one that doesn't. */
 export async function cache(command: CacheCommand, options: Options): Promise<void> {
   const { config } = await loadFromOptions(options);
-  const running = await runningCache(config.runDir);
+  const running = await engineAnswer(config.runDir, runningCache(config.runDir));
   const { text, value } = running
-    ? await runCacheCommand(running, command)
+    ? await engineAnswer(config.runDir, runCacheCommand(running, command))
     : await onIdleDirectory(config, (store) => runCacheCommand(store, command));
   print(options.output, text, value);
 }

@@ -9,6 +9,7 @@ import { parseImageReference } from '../registry/reference.ts';
 import { type ConfigOptions, loadFromOptions } from './config-options.ts';
 import { UsageError } from './exit-codes.ts';
 import { type OutputFormat, print } from './output.ts';
+import { engineAnswer } from './running-engine.ts';
 
 export interface ExplainOptions extends ConfigOptions {
   readonly namespace: string;
@@ -49,7 +50,7 @@ async function ask(
     return { ...answer, by: 'engine' };
   } catch (error) {
     if ((error as ServiceError).code === status.UNAVAILABLE) return undefined;
-    throw error;
+    return await engineAnswer(runDir, Promise.reject(error));
   }
 }
 

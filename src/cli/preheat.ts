@@ -1,8 +1,10 @@
 import { callControl } from '../agent/control-client.ts';
 import type { NodeResult } from '../agent/preheating.ts';
+import { parseImageReference } from '../registry/reference.ts';
 import { type ConfigOptions, loadFromOptions } from './config-options.ts';
 import { exitCodes, UsageError } from './exit-codes.ts';
 import { type OutputFormat, print } from './output.ts';
+import { engineAnswer } from './running-engine.ts';
 import { traceOfEnvironment } from './trace-environment.ts';
 
 export interface PreheatOptions extends ConfigOptions {
@@ -20,9 +22,12 @@ export async function preheat(image: string, options: PreheatOptions): Promise<v
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > mostNodes) {
     throw new UsageError(`--nodes is a whole number from 1 to ${mostNodes}`);
   }
+  // Told once, not by every node.
+  parseImageReference(image);
   const { config } = await loadFromOptions(options);
   const command = { image, nodes, ...traceOfEnvironment(process.env) };
-  const results = (await callControl(config.runDir, 'Preheat', command, answerBoundMs)) as NodeResult[];
+  const answer = callControl(config.runDir, 'Preheat', command, answerBoundMs);
+  const results = (await engineAnswer(config.runDir, answer)) as NodeResult[];
   print(options.output, results.map(describe).join('\n'), results);
   if (!results.every(({ ok }) => ok)) process.exitCode = exitCodes.failed;
 }

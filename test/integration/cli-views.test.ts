@@ -71,11 +71,29 @@ test('pulls --watch tells of each begin and end, a line each where there is no t
 
 test('without an agent each of them ends with 69 and says so', async () => {
   await agent.stop();
-  for (const command of [['status'], ['pulls'], ['pulls', 'explain', '1'], ['peers']]) {
+  const commands = [['status'], ['pulls'], ['pulls', 'explain', '1'], ['peers'], ['pull', image], ['preheat', image]];
+  for (const command of commands) {
     const { code, stderr, stdout } = await agent.shoal(...command);
     expect([code, stdout]).toEqual([69, '']);
     expect(stderr).toMatch(/^shoal: no agent answers in .*\n$/);
   }
+});
+
+test('an engine that hangs is told as that, and the mend is to start it anew', async () => {
+  const engine = await agent.enginePid();
+  process.kill(engine, 'SIGSTOP');
+  // Else the agent could not end it.
+  scope.defer(() => process.kill(engine, 'SIGCONT'));
+  expect(await agent.shoal('peers')).toMatchObject({
+    code: 69,
+    stderr: expect.stringMatching(/^shoal: the engine in .* does not answer in time\. `shoal doctor` looks why\n$/),
+  });
+  const { stdout } = await agent.shoal('doctor', '--registry', '127.0.0.1:1', '--output', 'json');
+  const { groups } = JSON.parse(stdout) as { groups: { findings: { about: string; says: string; mend: string }[] }[] };
+  expect(groups.flatMap(({ findings }) => findings).find(({ about }) => about === 'engine')).toMatchObject({
+    says: expect.stringContaining('does not answer'),
+    mend: expect.stringContaining('systemctl restart shoal'),
+  });
 });
 
 test('the completion that is printed is one that bash takes', async () => {

@@ -112,6 +112,14 @@ test('shoal pull writes an OCI image layout whose blobs are what their digests s
   expect(again.originBytes).toBe(0);
 });
 
+test('shoal pull that fails is in the list of pulls as failed, with the reason', async () => {
+  const agent = await startAgent(scope);
+  const { code, stderr } = await agent.shoal('pull', `${origin.host}/nobody:v1`);
+  expect([code, stderr]).toEqual([1, expect.stringContaining('MANIFEST_UNKNOWN')]);
+  const { stdout } = await agent.shoal('pulls', '--output', 'json');
+  expect(JSON.parse(stdout)).toMatchObject([{ state: 'failed', cause: expect.stringContaining('MANIFEST_UNKNOWN') }]);
+});
+
 test('shoal preheat brings an image into the caches of other nodes, each byte from the registry once', async () => {
   const agents = await loopbackAddresses(3);
   const plan: Plan = { mirrors: [], agents, pattern: 'p2p' };

@@ -57,7 +57,7 @@ describe('the health', () => {
       { what: 'an engine that is away', intervalMs: 5 },
     );
     expect(ready?.body).toMatch(
-      /^\[-\]engine failed since \S+: (engine restarting since \S+|the engine runs since \S+ and does not answer yet) \(it ended with signal SIGKILL\)\n$/,
+      /^\[-\]engine failed since \S+: (engine restarting since \S+|the engine runs since \S+ and does not answer) \(it ended with signal SIGKILL\)\n$/,
     );
     expect(live?.status).toBe(200);
     const since = Date.parse(/failed since (\S+):/.exec(ready?.body ?? '')?.[1] ?? '');

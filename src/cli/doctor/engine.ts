@@ -64,11 +64,10 @@ const mends: Readonly<Record<string, string>> = {
 
 function away({ status }: RunningAgent, failure: string): Finding {
   const said = status?.conditions.find(({ name, state }) => name === about && state !== 'ok')?.reason;
-  if (said !== undefined) return problem(about, `pulls are not accelerated: ${said}`, log);
-  const { says } = splitMend(failure, '');
-  return problem(
-    about,
-    `pulls are not accelerated: ${says}`,
-    'systemctl start shoal; journalctl --unit shoal says why it ended',
-  );
+  const { says } = splitMend(said ?? failure, '');
+  const problemOf = (mend: string) => problem(about, `pulls are not accelerated: ${says}`, mend);
+  // The supervisor starts an engine that has ended, and leaves one that hangs alone.
+  if (/does not answer/.test(says))
+    return problemOf('systemctl restart shoal; what it did last: journalctl --unit shoal');
+  return problemOf(said === undefined ? 'systemctl start shoal; journalctl --unit shoal says why it ended' : log);
 }

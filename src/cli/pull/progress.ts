@@ -40,7 +40,10 @@ function bars(): PullProgress {
       const bar = byDigest.get(digest);
       bar?.update(bar.getTotal(), { note: how });
     },
-    stop: () => all.stop(),
+    stop: () => {
+      // Stopped again, the bars would draw over what was printed since.
+      if (all.isActive) all.stop();
+    },
   };
 }
 

@@ -15,6 +15,7 @@ import { parseImageReference } from '../../registry/reference.ts';
 import type { Manifest } from '../../registry/types.ts';
 import { type ConfigOptions, loadFromOptions } from '../config-options.ts';
 import { type OutputFormat, print } from '../output.ts';
+import { noAgent } from '../running-engine.ts';
 import { traceOfEnvironment } from '../trace-environment.ts';
 import { LayoutWriter } from './layout-writer.ts';
 import { MirrorReader } from './mirror-reader.ts';
@@ -53,7 +54,7 @@ export async function pull(image: string, options: PullOptions): Promise<void> {
   const progress = createProgress(options.output === 'json');
   const began = performance.now();
   try {
-    await accepted(session, image);
+    await accepted(session, image, config.runDir);
     await layout?.open();
     const { root, manifests, blobs } = await readManifests(reader, reference.digest ?? reference.tag ?? 'latest');
     await pullBlobs(blobs, { reader, layout, progress });
@@ -63,6 +64,9 @@ export async function pull(image: string, options: PullOptions): Promise<void> {
     const seconds = (performance.now() - began) / 1000;
     const summary = await session.finish({ ok: true, error: '' }, AbortSignal.timeout(summaryBound));
     print(options.output, describe(image, root, summary, seconds), { image, digest: root.digest, seconds, ...summary });
+  } catch (error) {
+    await toldAsFailed(session, error);
+    throw error;
   } finally {
     progress.stop();
     session.close();
@@ -70,10 +74,18 @@ export async function pull(image: string, options: PullOptions): Promise<void> {
   }
 }
 
-async function accepted(session: PullSession, image: string): Promise<void> {
+/** A session that ends without a word counts as cancelled. */
+async function toldAsFailed(session: PullSession, error: unknown): Promise<void> {
+  if (session.decision?.kind !== 'accepted') return;
+  const reason = error instanceof Error ? error.message : String(error);
+  // Why the pull failed is what is to be told, not that the engine is gone as well.
+  await session.finish({ ok: false, error: reason }, AbortSignal.timeout(summaryBound)).catch(() => undefined);
+}
+
+async function accepted(session: PullSession, image: string, runDir: string): Promise<void> {
   const decision = await session.decided();
   if (decision.kind === 'declined') throw new Error(`${image} is not accelerated: ${decision.reason}`);
-  if (decision.kind === 'away') throw new Error(`${decision.reason}. Is \`shoal agent\` running, and are you root?`);
+  if (decision.kind === 'away') throw noAgent(runDir);
 }
 
 interface ImageManifests {
