@@ -6,6 +6,7 @@ import { observe } from './engine-observer.ts';
 import { type EngineCommand, EngineProcess } from './engine-process.ts';
 import { engineSocketPath } from './engine-socket.ts';
 import { LostPulls } from './lost-pulls.ts';
+import { bridgeOn, dismissBridge } from './succession.ts';
 import { SupervisorWatch } from './supervisor-watch.ts';
 import { activatedSocket, childEnvironment, ServiceNotifier } from './systemd.ts';
 import { Telemetry } from './telemetry.ts';
@@ -68,7 +69,13 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
     },
   });
   const descriptor = activatedSocket(environment, process.pid);
-  await proxy.listen(descriptor === undefined ? { path: options.listen } : { fd: descriptor });
+  if (descriptor === undefined) {
+    const bridge = await bridgeOn(options.listen);
+    await proxy.listen({ path: options.listen, succeed: bridge !== undefined });
+    await dismissBridge(options.listen, bridge);
+  } else {
+    await proxy.listen({ fd: descriptor });
+  }
   engine.start();
   await telemetry.listen();
   log.info(

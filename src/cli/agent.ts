@@ -21,6 +21,7 @@ export async function agent(options: AgentOptions): Promise<void> {
   // Once: a second Ctrl-C ends the process without waiting for calls in flight.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   const common = {
+    listen: config.listen,
     runtimeEndpoint: config.runtimeEndpoint,
     runDir: config.runDir,
     environment: process.env,
@@ -30,7 +31,6 @@ export async function agent(options: AgentOptions): Promise<void> {
   if (options.bridge) return runBridge(common);
   await runSupervisor({
     ...common,
-    listen: config.listen,
     telemetry: config.telemetry,
     engine: {
       command: process.execPath,

@@ -41,7 +41,7 @@ function addAgent(program: Command): void {
     .option('--listen <path>', 'short for --set listen=<path>')
     .option('--runtime-endpoint <url>', 'short for --set runtimeEndpoint=<url>')
     .option('--log-level <level>', 'short for --set log.level=<level>')
-    .option('--bridge', "stand in on the service manager's socket while the agent is replaced; bootstrap.sh starts it")
+    .option('--bridge', 'stand in on the socket while the agent is replaced; bootstrap.sh starts it')
     .action(async (options) => (await import('./agent.ts')).agent(options));
   withConfigOptions(program.command('mirror'))
     .description('keep a cache for the cluster that fetches from registries for other nodes (plus mode)')

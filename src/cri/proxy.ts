@@ -7,6 +7,7 @@ import {
 } from 'node:http2';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from '../telemetry/log.ts';
 import { forwardedHeaders } from './headers.ts';
 import { sessionLimits, sessionWindowBytes } from './http2-limits.ts';
@@ -34,6 +35,7 @@ export class CriProxy {
   readonly #runtime: Runtime;
   readonly #options: CriProxyOptions;
   readonly #server: Server;
+  #letGo = (): void => undefined;
   /** Connections whose client has not called yet. */
   readonly #opening = new Set<Socket>();
   readonly #clients = new Set<ServerHttp2Session>();
@@ -45,12 +47,16 @@ export class CriProxy {
   }
 
   /** Rejects with `ListenError`. */
-  listen(target: ListenTarget): Promise<void> {
-    return listenOn(this.#server, target);
+  async listen(target: ListenTarget): Promise<void> {
+    this.#letGo = await listenOn(this.#server, target);
   }
 
   /** Takes no more connections and calls, lets those in flight end within `graceMs` milliseconds, then ends them. */
   async close(graceMs: number): Promise<void> {
+    this.#letGo();
+    // Who connected before the socket went to a successor waits at this one, and would be refused.
+    await turn();
+    await turn();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const socket of this.#opening) socket.destroy();
     for (const client of this.#clients) client.close();

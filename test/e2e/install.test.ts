@@ -7,9 +7,9 @@ import { underCalls } from '../harness/kubelet-calls.ts';
 import { Scope } from '../harness/scope.ts';
 import {
   builtPackage,
+  type DebianNode,
   kubeletOf,
   otherPackage,
-  type SystemdNode,
   startKubelet,
   startSystemdNode,
   treesOf,
@@ -22,7 +22,7 @@ const app = imageOf(4 * 1024 * 1024, 3, dataShares);
 const socket = 'run/shoal/shoal.sock';
 
 let scope: Scope;
-let node: SystemdNode;
+let node: DebianNode;
 let shipped: string;
 beforeEach(async () => {
   scope = new Scope();

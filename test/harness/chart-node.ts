@@ -9,7 +9,7 @@ import { packageFolder, packageLike, packageName } from './package.ts';
 import { type Pod, startPod } from './pods.ts';
 import { type RunningRegistry, startRegistry } from './registry.ts';
 import { Scope } from './scope.ts';
-import { pauseImage, type SystemdNode, startSystemdNode } from './systemd-node.ts';
+import { type DebianNode, pauseImage, startSystemdNode } from './systemd-node.ts';
 import { temporaryFolder } from './temp.ts';
 
 /** The chart's image of the package, and of another version of it, and the sandboxes'. */
@@ -52,7 +52,7 @@ async function layersOf(registry: RunningRegistry, version: string): Promise<rea
 
 /** A node of a cluster for which the chart was rendered. There is no cluster: the test says which pods run. */
 export interface ChartNode {
-  readonly node: SystemdNode;
+  readonly node: DebianNode;
   /** The runtime's own socket. */
   readonly cri: CriClient;
   /** Has the runtime pull Shoal's image of that version. */

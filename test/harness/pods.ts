@@ -2,7 +2,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Container, PodSpec, Volume, VolumeMount, Workload } from './chart-objects.ts';
 import type { CriClient } from './cri-client.ts';
-import type { SystemdNode } from './systemd-node.ts';
+import type { DebianNode } from './systemd-node.ts';
 import { waitFor } from './wait.ts';
 
 export interface PodOptions {
@@ -37,7 +37,7 @@ const api = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: '64
  * Does for a pod what the kubelet does, with the node's own runtime: volumes, downward API, security contexts, init containers one
  * after the other, then the containers. Not done: limits of resources, probes, restarts; and every pod has the node's network.
  */
-export async function startPod(node: SystemdNode, cri: CriClient, options: PodOptions): Promise<Pod> {
+export async function startPod(node: DebianNode, cri: CriClient, options: PodOptions): Promise<Pod> {
   const { name, template } = options;
   const { spec } = template;
   const logs = `/var/log/pods/${name}`;
@@ -127,7 +127,7 @@ export async function startPod(node: SystemdNode, cri: CriClient, options: PodOp
 }
 
 /** The folder of each volume on the node. With `fsGroup` what is no hostPath is the group's. */
-async function makeVolumes(node: SystemdNode, { name, template, volumes }: PodOptions): Promise<Map<string, string>> {
+async function makeVolumes(node: DebianNode, { name, template, volumes }: PodOptions): Promise<Map<string, string>> {
   const { spec } = template;
   const folderOf = async (volume: Volume): Promise<string> => {
     if (volume.hostPath !== undefined) return volume.hostPath.path;

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -78,7 +78,8 @@ async function answer(
   call.write(Buffer.from('image'));
   call.end();
   const { code } = await result;
-  await supervisor.until(() => lines(supervisor, 'pull').length > 0, { what: "the pull's line" });
+  // The supervisor may have ended by then.
+  await waitFor(() => lines(supervisor, 'pull').length > 0, { what: "the pull's line" });
   return code;
 }
 
@@ -178,3 +179,48 @@ describe('the service manager', () => {
 async function isSocket(file: string): Promise<boolean> {
   return (await stat(file).catch(() => undefined))?.isSocket() ?? false;
 }
+
+describe('a bridge', () => {
+  test('takes the socket from an agent that ends, and the next agent from the bridge; calls in flight end where they began', async () => {
+    const first = await startSupervisor();
+    await ready(first);
+    const caller = new GrpcCaller(scope, listen);
+    const list = (text: string) => new GrpcCaller(scope, listen).call(listImages, [Buffer.from(text)]);
+    const began = once(runtime, 'pull') as Promise<[BackendCall]>;
+    const pulled = caller.call(pullImage, [request]);
+    const [pull] = await began;
+
+    const bridge = await start(scope, 'bridge', [process.execPath, main, ...bridgeArguments(), '--bridge']);
+    await bridge.until(() => lines(bridge, 'bridging').length > 0, { what: 'the bridge' });
+    first.kill('SIGTERM');
+    await first.until(() => first.output.includes('stopping'), { what: 'the drain' });
+    expect((await list('bridged')).messages.map(String)).toEqual(['bridged']);
+    pull.write(Buffer.from('image'));
+    pull.end();
+    expect((await pulled).code).toBe(status.OK);
+    expect(await first.exited).toEqual({ code: 0, signal: null });
+    expect((await list('still bridged')).messages.map(String)).toEqual(['still bridged']);
+
+    const second = await startSupervisor();
+    await ready(second);
+    expect(await bridge.exited).toEqual({ code: 0, signal: null });
+    expect((await list('whole again')).messages.map(String)).toEqual(['whole again']);
+    expect((await readdir(folder)).sort()).toEqual(['engine.sock', 'runtime.sock', 'shoal.sock']);
+    second.kill('SIGTERM');
+    await second.exited;
+    expect(await isSocket(listen)).toBe(false);
+  });
+
+  test('that was killed does not make the next agent take the socket from a third one', async () => {
+    const bridge = await start(scope, 'bridge', [process.execPath, main, ...bridgeArguments(), '--bridge']);
+    await bridge.until(() => lines(bridge, 'bridging').length > 0, { what: 'the bridge' });
+    bridge.kill('SIGKILL');
+    await bridge.exited;
+    await ready(await startSupervisor());
+    const intruder = await startSupervisor();
+    expect((await intruder.exited).code).not.toBe(0);
+    expect(intruder.output).toContain('another process serves');
+  });
+});
+
+const bridgeArguments = (): string[] => [listen, path.join(folder, 'runtime.sock'), folder, ''];

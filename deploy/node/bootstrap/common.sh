@@ -70,6 +70,8 @@ replace() {
 
 scratch=''
 make_scratch() {
-  [ -n "$scratch" ] || scratch=$(mktemp -d)
+  # In the subshell of a step the trap would take it from the steps that follow.
+  [ -z "$scratch" ] || return 0
+  scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
 }

@@ -163,6 +163,8 @@ give_up_change() {
       undo_all
       exit 1
     fi
+  elif live; then
+    replace_service "$package" || warn "the kubelet's calls are answered until then, by a bridge"
   fi
   remove_versions "$former" "$(recall former)"
   rm -rf "$root$state/before"
@@ -212,7 +214,7 @@ config_right() { shoal config check --config "$root$etc/config.yaml"; }
 runtime_right() { configure_runtime --dry-run | grep -q '^nothing to change$'; }
 probe_briefly() { ! live || shoal runtime probe --socket "$(recall listen)" --timeout 10; }
 
-engine_answers_now() { ! with_systemd || shoal pulls; }
+engine_answers_now() { ! live || shoal pulls; }
 
 status_node() {
   current=$(current_version)

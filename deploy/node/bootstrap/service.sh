@@ -1,5 +1,6 @@
 # shellcheck shell=sh disable=SC2154
-# The agent as a service. Without systemd the units are not written and the node's own init has to start the agent.
+# The agent as a service. Without systemd the units are not written: the node's own init starts the agent, and starts it again
+# whenever it ends.
 
 unit_folder=/etc/systemd/system
 
@@ -110,24 +111,96 @@ replace_service() {
   elif ! live; then
     enable_below_root
   else
-    say "to do: restart the agent ($home/current/bin/shoal agent), which this node's own init runs"
+    replace_under_init "$1"
   fi
+}
+
+# agents [bridge]: the process ids of the agents that run on this node without systemd, or of the bridges.
+agents() {
+  here=$(stat -Lc %d:%i /proc/self/root)
+  for process in /proc/[0-9]*; do
+    case $(readlink "$process/exe" 2>/dev/null) in "$home"/*) ;; *) continue ;; esac
+    # Not one of a container.
+    [ "$(stat -Lc %d:%i "$process/root" 2>/dev/null)" = "$here" ] || continue
+    case "$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null)$*" in
+      *'/dist/main.js agent --bridge '*bridge) say "${process#/proc/}" ;;
+      *'/dist/main.js agent --bridge '*) ;;
+      *bridge) ;;
+      *'/dist/main.js agent '*) say "${process#/proc/}" ;;
+    esac
+  done
+}
+
+# Whether there is an agent to answer: without systemd its start is somebody else's.
+has_agent() { with_systemd || [ -n "$(agents)" ]; }
+
+# replace_under_init <package folder>: the bridge takes the agent's place on the socket, and the agent that the node's init starts
+# next takes the bridge's. Until one does, the bridge stays.
+replace_under_init() {
+  old=$(agents) listen=$(recall listen)
+  if [ -z "$old" ] && [ ! -e "$listen.bridge" ]; then
+    say "to do: have this node's init start the agent ($home/current/bin/shoal agent)"
+    return 0
+  fi
+  if [ ! -e "$listen.bridge" ]; then start_bridge "$1" "${old%%[!0-9]*}" || return 1; fi
+  for agent in $old; do end_agent "$agent"; done
+  for _ in $(seq 150); do
+    if [ ! -e "$listen.bridge" ]; then
+      # It was told to end; its program is not to be removed under it.
+      for bridge in $(agents bridge); do await_end "$bridge"; done
+      return 0
+    fi
+    sleep 0.2
+  done
+  warn "no agent has come for 30 s: is it an init that runs $home/current/bin/shoal agent, and starts it again when it ends?"
+  return 1
+}
+
+# start_bridge <package folder> <agent>: with the environment of that agent, which its init may have given it. It outlives this
+# script, and has to let go of its lock.
+start_bridge() {
+  # shellcheck disable=SC2094
+  xargs -0 sh -c 'exec env -i "$@" setsid "$0" agent --bridge' "$1/bin/shoal" \
+    <"/proc/$2/environ" >"$scratch/bridge" 2>&1 9>&- &
+  for _ in $(seq 300); do
+    [ ! -e "$listen.bridge" ] || return 0
+    kill -0 $! 2>/dev/null || break
+    sleep 0.1
+  done
+  kill $! 2>/dev/null || true
+  cat "$scratch/bridge" >&2
+  warn "the bridge of $1 does not start: the agent that runs stays"
+  return 1
+}
+
+end_agent() {
+  kill "$1" 2>/dev/null || return 0
+  await_end "$1"
+}
+
+# await_end <process id>: calls in flight may take 60 s to end.
+await_end() {
+  for _ in $(seq 400); do
+    kill -0 "$1" 2>/dev/null || return 0
+    sleep 0.2
+  done
+  kill -9 "$1" 2>/dev/null || true
 }
 
 # probe <package folder>: a real ImageFsInfo over the socket, through the agent, from the runtime.
 probe() {
-  live || return 0
+  live && has_agent || return 0
   "$1/bin/shoal" runtime probe --socket "$(recall listen)" --timeout 60 >/dev/null
 }
 
 # engine_answers <package folder>: without an engine the agent passes calls on, but accelerates none.
 engine_answers() {
-  with_systemd || return 0
+  live && has_agent || return 0
   for _ in $(seq 60); do
     ! "$1/bin/shoal" pulls >/dev/null 2>&1 || return 0
     sleep 0.5
   done
-  warn 'the engine does not answer: journalctl --unit shoal says why'
+  warn "the engine does not answer: the agent's log says why (journalctl --unit shoal)"
   return 1
 }
 
@@ -137,6 +210,8 @@ stop_service() {
     systemctl stop shoal.socket shoal.service shoal-bridge.service 2>/dev/null || true
     systemctl --quiet disable shoal.socket shoal.service 2>/dev/null || true
     systemctl reset-failed shoal.service 2>/dev/null || true
+  elif live; then
+    for bridge in $(agents bridge); do kill "$bridge" 2>/dev/null || true; done
   fi
 }
 

@@ -1,8 +1,10 @@
 #!/bin/sh
 # In mount, process, network, host name and IPC namespaces of its own: makes $1 (a folder that exists) the root of a machine with
-# the tree of $2 below it, and the repository $3 at /src, and starts its systemd. Everything goes with the namespaces.
+# the tree of $2 below it, and the repository $3 at /src, and starts its process 1, which the other arguments name. Everything goes
+# with the namespaces.
 set -eu
 top=$1 tree=$2 source=$3
+shift 3
 mount --make-rprivate /
 mount -t tmpfs none "$top"
 mkdir "$top/upper" "$top/work" "$top/root"
@@ -28,4 +30,4 @@ ip link set lo up
 mkdir outside
 pivot_root . outside
 exec env -i container=shoal-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-  /bin/sh -c 'umount -l /outside && rmdir /outside && exec /lib/systemd/systemd --log-target=console --show-status=no --unit=multi-user.target'
+  /bin/sh -c 'umount -l /outside && rmdir /outside && exec "$0" "$@"' "$@"
