@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MultiBar, type SingleBar } from 'cli-progress';
+import type { SingleBar } from 'cli-progress';
 import type { PullView } from '../pull/pull-record.ts';
 import { formatBytes, formatMs } from '../units.ts';
+import { createBars } from './bars.ts';
 import type { OutputFormat } from './output.ts';
 import { fromEngine } from './running-engine.ts';
 import { allBytes, describeShares } from './sources.ts';
@@ -34,10 +35,9 @@ export async function watchPulls(runDir: string, output: OutputFormat): Promise<
 /** A bar each, on a terminal. */
 function bars(): Viewer {
   const known = new Map<string, SingleBar>();
-  const multi = new MultiBar({
+  const multi = createBars({
     format: '{id} {bar} {percentage} % | {bytes} of {size} | {from} | {image}',
     barsize: 30,
-    hideCursor: true,
     clearOnComplete: false,
     stopOnComplete: false,
   });

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Agent, startAgent } from '../harness/agent.ts';
-import { run, runAnyway, start } from '../harness/process.ts';
+import { childrenOf, run, runAnyway, start } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
@@ -67,6 +67,26 @@ test('pulls --watch tells of each begin and end, a line each where there is no t
     /^(\d+) begins: 127\.0\.0\.1:1\/team\/app:v1\n\1 failed after .*: 127\.0\.0\.1:1\/team\/app:v1, 0 B\n/,
   );
   expect(watch.output).not.toMatch(/^1 /m);
+});
+
+test.each(['SIGINT', 'SIGTERM'] as const)('pulls --watch leaves a terminal as it was after %s', async (signal) => {
+  const command = `exec ${process.execPath} ${entry} pulls --watch --config ${agent.configFile}`;
+  // `script` gives it a terminal.
+  const watch = await start(scope, 'script', ['script', '--quiet', '--flush', '--command', command, '/dev/null']);
+  // The cursor is hidden with the first bar.
+  await watch.until(
+    async () => {
+      if (watch.output.includes('\x1b[?25l')) return true;
+      await failingPull();
+      return false;
+    },
+    { what: 'a bar', timeoutMs: 30_000 },
+  );
+  const [pid = 0] = await childrenOf(watch.pid);
+  process.kill(pid, signal);
+  await watch.exited;
+  expect(watch.output.lastIndexOf('\x1b[?25h')).toBeGreaterThan(watch.output.lastIndexOf('\x1b[?25l'));
+  expect(watch.output.lastIndexOf('\x1b[?7h')).toBeGreaterThan(watch.output.lastIndexOf('\x1b[?7l'));
 });
 
 test('without an agent each of them ends with 69 and says so', async () => {

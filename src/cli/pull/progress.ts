@@ -1,4 +1,5 @@
-import cliProgress from 'cli-progress';
+import cliProgress, { type SingleBar } from 'cli-progress';
+import { createBars } from '../bars.ts';
 
 /** How far a pull is, for who watches it. */
 export interface PullProgress {
@@ -21,16 +22,13 @@ export function createProgress(quiet: boolean): PullProgress {
 }
 
 function bars(): PullProgress {
-  const all = new cliProgress.MultiBar(
-    {
-      format: '{digest} {bar} {percentage}% of {size} MiB {note}',
-      hideCursor: true,
-      stream: process.stderr,
-      barsize: 30,
-    },
-    cliProgress.Presets.rect,
-  );
-  const byDigest = new Map<string, cliProgress.SingleBar>();
+  const all = createBars({
+    ...cliProgress.Presets.rect,
+    format: '{digest} {bar} {percentage}% of {size} MiB {note}',
+    stream: process.stderr,
+    barsize: 30,
+  });
+  const byDigest = new Map<string, SingleBar>();
   return {
     begin: (digest, bytes) => {
       byDigest.set(digest, all.create(bytes, 0, { digest: shortDigest(digest), size: mebibytes(bytes), note: '' }));
@@ -40,10 +38,7 @@ function bars(): PullProgress {
       const bar = byDigest.get(digest);
       bar?.update(bar.getTotal(), { note: how });
     },
-    stop: () => {
-      // Stopped again, the bars would draw over what was printed since.
-      if (all.isActive) all.stop();
-    },
+    stop: all.stop,
   };
 }
 
