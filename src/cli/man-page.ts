@@ -6,7 +6,7 @@ const exitMeanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   ok: 'Done.',
   failed: 'What was asked for failed; standard error says why.',
   usage: 'The command line is wrong.',
-  unavailable: 'No agent answers: it does not run, or with another runDir.',
+  unavailable: 'No agent answers: it does not run, or with another runDir, or its engine hangs.',
   config: "The configuration is wrong; a restart can't mend it.",
 };
 
@@ -39,6 +39,9 @@ export function manPage(program: Command, version: string): string {
     '.TP',
     '.B NO_COLOR',
     'No colours, whatever the terminal.',
+    '.TP',
+    '.B TRACEPARENT, TRACESTATE',
+    'The trace that shoal pull and shoal preheat take part in (W3C Trace Context).',
     '.SH FILES',
     '.TP',
     '.I /etc/shoal/config.yaml',

@@ -56,7 +56,7 @@ export function describeStatus(view: NodeStatus, now: number): string {
 
 function restarts({ supervisor }: NodeStatus): string {
   const { restarts: count = 0, lastEnd = '' } = supervisor?.engine ?? {};
-  return count === 0 ? '' : `, restarted ${count} times, last after ${lastEnd}`;
+  return count === 0 ? '' : `, restarted ${count === 1 ? 'once' : `${count} times`}, last after ${lastEnd}`;
 }
 
 function describePulls({ supervisor, engine }: NodeStatus): string {
@@ -71,12 +71,25 @@ function describePulls({ supervisor, engine }: NodeStatus): string {
   ].join(', ');
 }
 
-function engineRows({ pulls, store, swarm }: EngineSnapshot): string[][] {
+function engineRows(engine: EngineSnapshot): string[][] {
+  const { pulls, store, swarm } = engine;
   return [
     ...(pulls ? byteRows(pulls.bytes) : []),
     ...(store ? cacheRows(store) : []),
     ...(swarm ? swarmRows(swarm) : []),
+    ['checks', describeChecks(engine)],
   ];
+}
+
+/** What the checks of content found: none of it was handed out. */
+function describeChecks({ pulls, store, swarm }: EngineSnapshot): string {
+  const wrong = [
+    [pulls?.mismatches ?? 0, 'whole blobs'],
+    [store?.corrupt ?? 0, 'pieces on the disk'],
+    [swarm?.failures.corrupt ?? 0, 'pieces from peers'],
+  ] as const;
+  const found = wrong.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  return found.length === 0 ? 'no wrong bytes' : `wrong bytes in ${found.join(', ')}: not handed out, fetched again`;
 }
 
 function byteRows(bytes: BytesBySource): string[][] {

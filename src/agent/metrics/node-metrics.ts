@@ -18,6 +18,9 @@ export interface NodeView {
 
 const lags = ['mean', 'p99', 'max'] as const;
 
+/** Told from the start: an increase that begins with the first sample is none to Prometheus. */
+const usualCauses = { unavailable: 0, corrupt: 0, 'not-found': 0, unknown: 0 } as const;
+
 /** Metrics that are there also while the engine is away. */
 export const nodeMetrics: readonly MetricDefinition<NodeView>[] = [
   {
@@ -83,7 +86,9 @@ export const nodeMetrics: readonly MetricDefinition<NodeView>[] = [
     labels: ['cause'],
     read: ({ supervisor, engine }) => [
       [supervisor?.engineLost ?? 0, { cause: 'engine_away' }],
-      ...Object.entries(engine?.pulls?.fallBacks ?? {}).map(([cause, count]): Sample => [count, { cause }]),
+      ...Object.entries({ ...usualCauses, ...engine?.pulls?.fallBacks }).map(
+        ([cause, count]): Sample => [count, { cause }],
+      ),
     ],
   },
   {

@@ -93,6 +93,17 @@ describe('the alerts', async () => {
   });
 });
 
+test('docs/operations.md answers its questions with panels and headings that there are', async () => {
+  const read = (file: string) => readFile(path.join(packageRoot, file), 'utf8');
+  const { panels }: { panels: { title: string }[] } = JSON.parse(await read('deploy/dashboards/shoal.json'));
+  const headings = [...(await read('web/index.html')).matchAll(/<h2[^>]*>([^<]+)/g)].map(([, heading]) => heading);
+  const rows = (await read('docs/operations.md')).split('\n').filter((line) => /^\| \d+ \| \[/.test(line));
+  expect(rows).toHaveLength(10);
+  const named = rows.flatMap((row) => [...row.matchAll(/\*([^*]+)\*/g)].map(([, name]) => name));
+  expect(named.length).toBeGreaterThan(10);
+  expect(named.filter((name) => ![...panels.map(({ title }) => title), ...headings].includes(name))).toEqual([]);
+});
+
 test('docs/operations.md lists every metric with its labels', async () => {
   const operations = await readFile(path.join(packageRoot, 'docs/operations.md'), 'utf8');
   const listed = [...operations.matchAll(/^\| `(shoal_\w+)(?:\{([\w,]+)\})?` \|/gm)].map(([, name, labels]) => [
