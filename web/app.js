@@ -80,12 +80,29 @@ function showCache({ memory, disk, pieces, blobs, hits, misses, evictions, corru
 }
 
 let looks = 0;
+/** When the engine last told something. */
+let told;
+
+/** What the engine doesn't tell now is as it was, or not known at all. */
+function showAge(answers) {
+  if (answers) told = new Date();
+  byId('stale').hidden = answers;
+  if (answers) return;
+  const since = told?.toISOString().slice(0, 19).replace('T', ' ');
+  setText(
+    byId('stale'),
+    told === undefined
+      ? 'Of pulls, swarm and cache nothing is known while the engine does not answer.'
+      : `What follows is what the engine told at ${since} UTC.`,
+  );
+}
 
 async function look() {
   try {
     const status = await ask('api/status');
     if (status === undefined) throw new Error('no status');
     showStatus(status);
+    showAge(status.engine !== undefined);
     const pulls = await ask('api/pulls');
     if (pulls) showPulls(pulls, (id) => ask(`api/pulls/${id}`));
     if (looks % peersEvery === 0) {
@@ -97,6 +114,7 @@ async function look() {
   } catch {
     setText(byId('state'), 'the agent does not answer');
     byId('state').className = 'failed';
+    showAge(false);
   }
 }
 

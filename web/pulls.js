@@ -12,24 +12,26 @@ import {
   svg,
 } from './dom.js';
 
-/** Rows of the table by the pull's id, kept over updates so that the focus stays where it is. */
+/** Rows of the table by the pull, kept over updates so that the focus stays where it is. */
 const rows = new Map();
+/** Another engine counts from 1 again. */
+const keyOf = ({ id, began }) => `${id} ${began}`;
 
 /** Shows the list; details of those that are unfolded are fetched by `detail(id)`. */
 export function showPulls(pulls, detail) {
   byId('no-pulls').hidden = pulls.length > 0;
   byId('pull-table').hidden = pulls.length === 0;
   const body = byId('pull-rows');
-  const ids = new Set(pulls.map(({ id }) => id));
-  for (const [id, row] of rows) {
-    if (ids.has(id)) continue;
+  const keys = new Set(pulls.map(keyOf));
+  for (const [key, row] of rows) {
+    if (keys.has(key)) continue;
     row.summary.remove();
     row.more.remove();
-    rows.delete(id);
+    rows.delete(key);
   }
   // The newest first: what is new goes to the top.
   for (const pull of pulls.toReversed()) {
-    const row = rows.get(pull.id) ?? addRow(body, pull, detail);
+    const row = rows.get(keyOf(pull)) ?? addRow(body, pull, detail);
     update(row, pull);
     if (row.open && (pull.state === 'pulling' || row.stale)) void refresh(row, pull, detail);
   }
@@ -57,7 +59,7 @@ function addRow(body, pull, detail) {
     if (row.open) void refresh(row, pull, detail);
   });
   body.prepend(summary, more);
-  rows.set(pull.id, row);
+  rows.set(keyOf(pull), row);
   return row;
 }
 

@@ -88,6 +88,26 @@ describe('the status page', () => {
     await page.close();
   });
 
+  test('says of what it shows that it is old, or not known, while the engine does not answer', async () => {
+    const { page } = await open();
+    expect(await page.locator('#stale').isVisible()).toBe(false);
+    const engine = await node.agent.enginePid();
+    process.kill(engine, 'SIGSTOP');
+    try {
+      await expect.poll(() => page.locator('#stale').textContent(), patient).toMatch(/^What follows is what .* at 2/);
+      expect(await page.locator('#pull-rows > tr').count()).toBeGreaterThan(0);
+      const fresh = await open();
+      expect(await fresh.page.locator('#stale').textContent()).toContain('nothing is known');
+      expect(await fresh.page.locator('#no-pulls').isVisible()).toBe(false);
+      expect(await fresh.page.locator('#state').textContent()).toMatch(/^not ready/);
+      await fresh.page.close();
+    } finally {
+      process.kill(engine, 'SIGCONT');
+    }
+    await expect.poll(() => page.locator('#stale').isVisible(), patient).toBe(false);
+    await page.close();
+  });
+
   test('can be used by keyboard alone', async () => {
     const { page } = await open();
     await page.keyboard.press('Tab');
