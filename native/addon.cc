@@ -27,7 +27,11 @@ void Connect(const Napi::CallbackInfo& info) {
       new Environment{Completions::Create(env, info[0].As<Napi::Int32Array>(), info[1].As<Napi::Function>())});
 }
 
+// Of what is exported; see `interfaceVersion` in src/native/addon.ts, which refuses an addon with another number.
+constexpr int kInterfaceVersion = 1;
+
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
+  exports["interfaceVersion"] = Napi::Number::New(env, kInterfaceVersion);
   exports["connect"] = Napi::Function::New(env, Connect, "connect");
   BindArena(env, exports);
   BindChecksums(env, exports);

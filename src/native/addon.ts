@@ -24,8 +24,10 @@ export interface AddonBlockDevice {
   close(): Promise<void>;
 }
 
-/** What native/*_binding.cc export. They check what memory safety needs; everything else is checked in this folder. */
+/** What native/addon.cc and native/*_binding.cc export. They check what memory safety needs; everything else is checked in this folder. */
 export interface Addon {
+  /** `interfaceVersion` of the tree that it was built from. */
+  readonly interfaceVersion: number;
   /** Once: `deliver(n)` is called when `results` holds n pairs of a ticket and its result: an errno (0 for success) or a CRC32C. */
   connect(results: Int32Array, deliver: (count: number) => void): void;
   createArena(capacity: number, hugePages: boolean): ArrayBuffer;
@@ -45,26 +47,60 @@ export interface Addon {
   ) => AddonBlockDevice;
 }
 
-const file = path.join(packageRoot, 'build', 'Release', 'shoal.node');
+/**
+ * Of what the addon exports; native/addon.cc has the same number. To be raised there and here with every change of a call, or of what
+ * a call means: an addon that was built before is then refused, instead of failing at the first use.
+ */
+export const interfaceVersion = 1;
+
+/** Everything that an addon must have. */
+const exported = {
+  interfaceVersion: true,
+  connect: true,
+  createArena: true,
+  discard: true,
+  crc32c: true,
+  crc32cOffLoop: true,
+  setSendBuffer: true,
+  Sha256: true,
+  BlockDevice: true,
+} satisfies Record<keyof Addon, true>;
+
+const mend = 'in a source tree, build it with `make build`; on a node, install the package again';
 
 let loaded: Addon | undefined;
 
 /**
  * The addon, loaded at the first call, so that commands that need no native code run where it has not been built.
- * @throws Error that says where the addon was expected and how to build it.
+ * @throws Error that says what is wrong with it and how to mend that.
  */
 export function addon(): Addon {
-  loaded ??= load();
+  loaded ??= loadAddon(path.join(packageRoot, 'build', 'Release', 'shoal.node'));
   return loaded;
 }
 
-function load(): Addon {
-  let exports: Addon;
+/** Loads an addon that fits this program, or throws. */
+export function loadAddon(file: string): Addon {
+  let found: Partial<Addon>;
   try {
-    exports = createRequire(import.meta.url)(file) as Addon;
+    found = createRequire(import.meta.url)(file) as Partial<Addon>;
   } catch (cause) {
-    throw new Error(`the native addon ${file} cannot be loaded: build it with \`make native\``, { cause });
+    throw new Error(`the native addon ${file} cannot be loaded: ${mend}`, { cause });
   }
-  exports.connect(results, deliver);
-  return exports;
+  const { interfaceVersion: version } = found;
+  if (version !== interfaceVersion) {
+    const has = version === undefined ? 'is of an unknown version' : `has interface version ${version}`;
+    throw new Error(
+      `the native addon ${file} ${has}, and this Shoal needs ${interfaceVersion}: it was built from another version's sources; ${mend}`,
+    );
+  }
+  const missing = Object.keys(exported).filter((name) => found[name as keyof Addon] === undefined);
+  if (missing.length > 0) {
+    throw new Error(
+      `the native addon ${file} has no ${missing.join(', ')}: it was built from another version's sources; ${mend}`,
+    );
+  }
+  const complete = found as Addon;
+  complete.connect(results, deliver);
+  return complete;
 }
