@@ -30,18 +30,14 @@ const reconnectMs = 1_000;
  */
 export function callControl(
   runDir: string,
-  method: 'Cache' | 'Observe' | 'Explain' | 'Preheat' | 'Lost',
+  method: 'Cache' | 'Observe' | 'Explain' | 'Lost',
   request: object,
   boundMs: number,
   { signal, waits = false }: WaitOptions = {},
 ): Promise<unknown> {
   const definition = control()[method] as MethodDefinition<object, JsonAnswer>;
   return new Promise((resolve, reject) => {
-    const client = new Client(`unix:${engineSocketPath(runDir)}`, credentials.createInsecure(), {
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.enable_http_proxy': 0,
-      'grpc.max_reconnect_backoff_ms': reconnectMs,
-    });
+    const client = clientOf(runDir);
     const call = client.makeUnaryRequest(
       definition.path,
       definition.requestSerialize,
@@ -59,5 +55,33 @@ export function callControl(
     const abort = () => call.cancel();
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
+  });
+}
+
+/** The answers of a method that has several, as they come. Throws as `callControl` does. */
+export async function* followControl(
+  runDir: string,
+  method: 'Preheat',
+  request: object,
+  boundMs: number,
+): AsyncGenerator<unknown, void, undefined> {
+  const definition = control()[method] as MethodDefinition<object, JsonAnswer>;
+  const client = clientOf(runDir);
+  const { path: name, requestSerialize, responseDeserialize } = definition;
+  const deadline = Date.now() + boundMs;
+  const call = client.makeServerStreamRequest(name, requestSerialize, responseDeserialize, request, { deadline });
+  try {
+    for await (const { json } of call as AsyncIterable<JsonAnswer>) yield JSON.parse(json);
+  } finally {
+    call.cancel();
+    client.close();
+  }
+}
+
+function clientOf(runDir: string): Client {
+  return new Client(`unix:${engineSocketPath(runDir)}`, credentials.createInsecure(), {
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.enable_http_proxy': 0,
+    'grpc.max_reconnect_backoff_ms': reconnectMs,
   });
 }

@@ -5,6 +5,7 @@ import {
   ServerCredentials,
   type ServerDuplexStream,
   type ServerUnaryCall,
+  type ServerWritableStream,
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
@@ -19,7 +20,7 @@ import { traceContextOf } from '../telemetry/trace-context.ts';
 import { runCacheMethod } from './cache-control.ts';
 import { engineSocketPath } from './engine-socket.ts';
 import type { Observation } from './observation.ts';
-import type { Preheating } from './preheating.ts';
+import type { Preheating, PreheatNews } from './preheating.ts';
 
 /** The messages of proto/engine.proto as the loader gives them (camel case, defaults filled in). */
 interface OpenSession {
@@ -89,6 +90,8 @@ type PullStream = ServerDuplexStream<PullMessage, PullEvent>;
 
 type JsonAnswer = { readonly json: string };
 
+type PreheatStream = ServerWritableStream<PreheatMessage, JsonAnswer>;
+
 export interface EngineServiceOptions {
   readonly engine: PullEngine;
   readonly store: StoreAdmin;
@@ -118,9 +121,7 @@ export class EngineService {
     this.#server.addService(definitions['shoal.engine.v1.Control'] as ServiceDefinition, {
       cache: answering(({ method }: { readonly method: string }) => runCacheMethod(store, method)),
       explain: answering((question: OpenSession) => engine.explain(requestOf(question))),
-      preheat: answering(({ image, nodes, traceparent, tracestate }: PreheatMessage) =>
-        preheating.everywhere(image, nodes, traceContextOf(traceparent, tracestate)),
-      ),
+      preheat: (stream: PreheatStream) => servePreheat(stream, preheating),
       observe: answering(({ about, name }: { readonly about: string; readonly name: string }) =>
         observation.answer(about, name),
       ),
@@ -159,6 +160,19 @@ function answering<Request>(work: (request: Request) => unknown) {
       reply({ code: status.INTERNAL, details: error instanceof Error ? error.message : String(error) });
     }
   };
+}
+
+/** Each piece of news as it comes: a node may take an hour, and who asks wants to see the others meanwhile. */
+async function servePreheat(stream: PreheatStream, preheating: Pick<Preheating, 'everywhere'>): Promise<void> {
+  const tell = (news: PreheatNews) => stream.write({ json: JSON.stringify(news) });
+  const { image, nodes, traceparent, tracestate } = stream.request;
+  try {
+    const question = { image, nodes, trace: traceContextOf(traceparent, tracestate) };
+    await preheating.everywhere(question, { chosen: (chosen) => tell({ chosen }), ended: tell });
+    stream.end();
+  } catch (error) {
+    stream.emit('error', { code: status.INTERNAL, details: error instanceof Error ? error.message : String(error) });
+  }
 }
 
 function servePull(stream: PullStream, engine: PullEngine, log: Logger): void {

@@ -15,6 +15,22 @@ export type NodeResult = { readonly node: string } & (
   | { readonly ok: false; readonly error: string }
 );
 
+export interface PreheatQuestion {
+  readonly image: string;
+  readonly nodes: number;
+  /** Of who asks. */
+  readonly trace?: TraceContext | undefined;
+}
+
+/** Hears how a preheat goes on. */
+export interface PreheatTeller {
+  chosen(nodes: readonly string[]): void;
+  ended(result: NodeResult): void;
+}
+
+/** What is told of it, in this order: the nodes, and then what came of each. */
+export type PreheatNews = { readonly chosen: readonly string[] } | NodeResult;
+
 /** Brings images into this node's cache and, on request of the command line, into those of others. */
 export class Preheating {
   readonly #logins: Logins;
@@ -43,21 +59,21 @@ export class Preheating {
     return { ...preheated, seconds: (performance.now() - began) / 1000 };
   };
 
-  /** So many nodes at once, this one if it is among them; on its own it is the only one. `trace`: of who asks. */
-  async everywhere(image: string, nodes: number, trace?: TraceContext): Promise<NodeResult[]> {
+  /** So many nodes at once, this one if it is among them; on its own it is the only one. Resolves when all have ended. */
+  async everywhere({ image, nodes, trace }: PreheatQuestion, teller: PreheatTeller): Promise<void> {
     const scope = this.#traces && scopeBelow(trace);
     const began = Date.now();
     const works = this.#works(image, nodes, (id) => contextFor(id, scope, trace));
+    teller.chosen(works.map(({ id }) => id));
     const times: NodeTime[] = [];
-    const results = await Promise.all(
+    await Promise.all(
       works.map(async ({ id, start }) => {
         const result = await settle(id, start());
         times.push({ id, result, end: Date.now() });
-        return result;
+        teller.ended(result);
       }),
     );
     if (scope) this.#traces?.export(preheatSpans({ image, began, end: Date.now(), nodes: times }, scope));
-    return results;
   }
 
   #works(image: string, nodes: number, contextOf: (id: string) => TraceContext | undefined): readonly Work[] {

@@ -1,6 +1,7 @@
-import { callControl } from '../agent/control-client.ts';
-import type { NodeResult } from '../agent/preheating.ts';
+import { followControl } from '../agent/control-client.ts';
+import type { NodeResult, PreheatNews } from '../agent/preheating.ts';
 import { parseImageReference } from '../registry/reference.ts';
+import { createBars } from './bars.ts';
 import { type ConfigOptions, loadFromOptions } from './config-options.ts';
 import { exitCodes, UsageError } from './exit-codes.ts';
 import { type OutputFormat, print } from './output.ts';
@@ -26,10 +27,68 @@ export async function preheat(image: string, options: PreheatOptions): Promise<v
   parseImageReference(image);
   const { config } = await loadFromOptions(options);
   const command = { image, nodes, ...traceOfEnvironment(process.env) };
-  const answer = callControl(config.runDir, 'Preheat', command, answerBoundMs);
-  const results = (await engineAnswer(config.runDir, answer)) as NodeResult[];
-  print(options.output, results.map(describe).join('\n'), results);
+  const viewer = options.output === 'json' ? whole() : process.stderr.isTTY ? bar() : lines();
+  const results: NodeResult[] = [];
+  const follow = async (): Promise<void> => {
+    for await (const told of followControl(config.runDir, 'Preheat', command, answerBoundMs)) {
+      const news = told as PreheatNews;
+      if ('chosen' in news) viewer.begin(news.chosen.length);
+      else {
+        results.push(news);
+        viewer.ended(news);
+      }
+    }
+  };
+  try {
+    await engineAnswer(config.runDir, follow());
+  } finally {
+    viewer.stop(results);
+  }
   if (!results.every(({ ok }) => ok)) process.exitCode = exitCodes.failed;
+}
+
+/** Shows how it goes on. */
+interface Viewer {
+  begin(nodes: number): void;
+  ended(result: NodeResult): void;
+  /** All that came, at the end. */
+  stop(results: readonly NodeResult[]): void;
+}
+
+/** On a terminal: how many nodes have it, and at the end what came of each. */
+function bar(): Viewer {
+  const bars = createBars({ format: '{bar} {value} of {total} nodes', stream: process.stderr, barsize: 30 });
+  let one: ReturnType<typeof bars.create> | undefined;
+  return {
+    begin: (nodes) => {
+      one = bars.create(nodes, 0);
+    },
+    ended: () => one?.increment(),
+    stop: (results) => {
+      bars.stop();
+      for (const result of results) process.stdout.write(`${describe(result)}\n`);
+    },
+  };
+}
+
+/** A line as soon as a node has ended. */
+function lines(): Viewer {
+  return {
+    begin: () => undefined,
+    ended: (result) => process.stdout.write(`${describe(result)}\n`),
+    stop: () => undefined,
+  };
+}
+
+function whole(): Viewer {
+  return {
+    begin: () => undefined,
+    ended: () => undefined,
+    // Without an agent there is an error, and no answer.
+    stop: (results) => {
+      if (results.length > 0) print('json', '', results);
+    },
+  };
 }
 
 function describe(result: NodeResult): string {

@@ -3,10 +3,13 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Agent, startAgent } from '../harness/agent.ts';
 import { e2eImages, imageContent, startImageRegistry } from '../harness/image-registry.ts';
+import { runAnyway } from '../harness/process.ts';
 import { type Relay, startRelay } from '../harness/relay.ts';
 import { loopbackAddresses, memberOf, type Plan, startRole } from '../harness/roles.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
+
+const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 let scope: Scope;
 let origin: Relay;
@@ -143,6 +146,26 @@ test('shoal preheat brings an image into the caches of other nodes, each byte fr
   for (const node of nodes)
     expect((await node.shoal('cache', 'stat', '--output', 'json')).stdout).toContain('"pieces"');
   expect(origin.contentBytes).toBeLessThan(size * 1.5);
+
+  // Without a terminal a line for each as soon as it has ended; on one a bar, and the lines after it.
+  const command = [
+    process.execPath,
+    entry,
+    'preheat',
+    image,
+    '--nodes',
+    '3',
+    '--config',
+    first?.configFile ?? '',
+  ] as const;
+  const line = / {2}[\d.]+ MiB in [\d.]+ s, 0\.0 MiB from the registry\r?$/gm;
+  const plain = await runAnyway(command);
+  expect(plain).toMatchObject({ code: 0, stderr: '' });
+  expect(plain.stdout.match(line)).toHaveLength(3);
+  const shown = await runAnyway(['script', '--quiet', '--return', '--command', command.join(' '), '/dev/null']);
+  expect(shown.code).toBe(0);
+  expect(shown.stdout).toContain('3 of 3 nodes');
+  expect(shown.stdout.match(line)).toHaveLength(3);
 
   const refused = await first?.shoal('preheat', `${origin.host}/nobody:v1`, '--nodes', '2');
   expect(refused?.code).toBe(1);
