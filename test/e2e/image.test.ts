@@ -112,9 +112,15 @@ describe("the chart's installer", () => {
     expect(await node.run('cat', '/etc/shoal/config.yaml')).toContain('id: "node-1"');
     expect(await node.run('cat', '/etc/shoal/kubernetes-token')).toBe('a-token');
     const installed = await treesOf(node);
+    // Made anew with every reading of the whole program, by the pod or by the node.
+    const reading = () => node.runAnyway('stat', '--format=%i %z', '/run/shoal-bootstrap.right');
+    await soon('a first reading of the program', async () => (await reading()).code === 0);
     for (const [what, commands] of Object.entries(damages)) {
+      const before = await reading();
       await node.run('sh', '-ec', commands.join('\n'));
       await soon(what, async () => (await treesOf(node)) === installed && (await status()).code === 0);
+      const touched = commands.some((command) => command.includes('/opt/shoal/current/dist'));
+      expect((await reading()).stdout === before.stdout, what).toBe(!touched);
     }
     expect(await say()).not.toContain('put back');
   });

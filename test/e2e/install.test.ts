@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startImageRegistry } from '../harness/image-registry.ts';
@@ -41,6 +41,21 @@ async function install(folder = shipped): Promise<string> {
   expect(`${stderr}${stdout}`).toContain('is installed');
   expect(code).toBe(0);
   return stdout;
+}
+
+/** How often the files of an installed package are read to the end, and their sums taken, while `work` is done. */
+async function readings(work: () => Promise<unknown>): Promise<number> {
+  const counting =
+    '#!/bin/sh\ncase "$PWD $*" in /opt/shoal/*--check*) echo >>/tmp/readings ;; esac\nexec /usr/bin/sha256sum "$@"\n';
+  const wrapper = path.join(node.root, 'usr/local/bin/sha256sum');
+  await node.run('sh', '-c', ': >/tmp/readings');
+  await writeFile(wrapper, counting, { mode: 0o755 });
+  try {
+    await work();
+  } finally {
+    await rm(wrapper);
+  }
+  return (await readFile(path.join(node.root, 'tmp/readings'), 'utf8')).length;
 }
 
 test('comes, comes again without a change, pulls, and goes without a trace', { timeout: 5 * minutes }, async () => {
@@ -102,7 +117,22 @@ test('comes, comes again without a change, pulls, and goes without a trace', { t
   expect(again.stdout).toBe('');
   expect(await treesOf(node)).toBe(installed);
 
+  // The watch does this every minute: the program is read again only when a file of it has changed.
+  expect(await readings(() => bootstrap('/opt/shoal/current', 'install'))).toBeLessThanOrEqual(1);
+  const looks = () => bootstrap('/opt/shoal/current', 'status');
+  expect(await readings(() => bootstrap('/opt/shoal/current', 'install'))).toBe(0);
+  expect(await readings(looks)).toBe(0);
+  const change =
+    'f=/opt/shoal/current/dist/main.js; touch -r $f /tmp/t; printf x | dd of=$f conv=notrunc; touch -r /tmp/t $f';
+  await node.run('sh', '-c', change);
+  expect(await readings(looks)).toBe(1);
+  expect((await looks()).stdout).toMatch(/WRONG program/);
+  expect((await bootstrap(shipped, 'install')).code).toBe(0);
+  expect(await treesOf(node)).toBe(installed);
+  expect((await looks()).stdout).not.toContain('WRONG');
+
   const gone = await bootstrap('/opt/shoal/current', 'uninstall');
+  expect(await node.run('ls', '/run')).not.toContain('shoal');
   expect(gone.stdout).toContain('Shoal is gone');
   expect(await treesOf(node)).toBe(before);
   expect((await bootstrap(shipped, 'status')).code).toBe(2);
