@@ -1,6 +1,6 @@
 import type { PodEvent } from '../kubernetes/event-queue.ts';
 import type { BytesBySource } from '../pull/observer.ts';
-import type { PullDetail } from '../pull/pull-record.ts';
+import { isLost, type PullDetail } from '../pull/pull-record.ts';
 import { formatBytes, formatMs, formatShare } from '../units.ts';
 
 /** What the API server takes as the name of a pod and of a namespace (RFC 1123), and a UID as the kubelet gives it. */
@@ -43,10 +43,6 @@ function fellBackText(pull: PullDetail): string {
   const how = pull.fellBack ? 'again' : 'on';
   const text = `Pulled ${how} without Shoal, which ${end} after ${formatMs(pull.elapsedMs)}`;
   return `${text}. Cause: ${cut(cause, longestCause)}. ${imageText(pull)}`;
-}
-
-function isLost({ causes }: PullDetail): boolean {
-  return causes.some(({ kind }) => kind === 'engine');
 }
 
 function sourcesOf({ bytes, senders }: PullDetail): { readonly bytes: number; readonly from: string }[] {

@@ -1,6 +1,6 @@
 import { type LayerView, sourceLetters } from '../pull/layer-record.ts';
 import { byteSources } from '../pull/observer.ts';
-import type { PullDetail } from '../pull/pull-record.ts';
+import { isLost, type PullDetail } from '../pull/pull-record.ts';
 import { formatBytes, formatMs, formatShare } from '../units.ts';
 import { shortDigest } from './format.ts';
 import { describeSources, sourceNames } from './sources.ts';
@@ -20,10 +20,7 @@ export function phasesOf(pull: PullDetail): Phase[] {
     ["the registry's manifest", pull.manifestMs],
     ['the first byte of a layer', pull.firstByteMs],
     ['the layers', last > 0 ? last : undefined],
-    [
-      pull.firstByteMs === undefined ? 'the runtime, without a layer from here' : "the runtime's unpacking",
-      pull.elapsedMs,
-    ],
+    [restOf(pull), pull.elapsedMs],
   ];
   const phases: Phase[] = [];
   let from = 0;
@@ -34,6 +31,14 @@ export function phasesOf(pull: PullDetail): Phase[] {
     from = to;
   }
   return phases;
+}
+
+/** What the time went into that is no time of Shoal's. */
+function restOf(pull: PullDetail): string {
+  if (isLost(pull)) return 'not known: the engine that knew is gone';
+  if (pull.firstByteMs !== undefined) return "the runtime's unpacking";
+  const refused = pull.manifestMs === undefined && pull.state !== 'ok' && !pull.fellBack;
+  return refused ? 'the registry, which showed no manifest' : 'the runtime, without a layer from here';
 }
 
 /** The waterfall of one pull for `columns` characters: a line a layer, each character a moment. */
@@ -60,7 +65,7 @@ function headline(pull: PullDetail): string {
   const bytes = describeSources(pull.bytes);
   return [
     `${time}; begun ${pull.began}; let in by ${pull.rule}`,
-    bytes === '' ? 'no bytes came' : bytes,
+    bytes !== '' ? bytes : isLost(pull) ? 'its bytes are not known' : 'no bytes came',
     ...(pull.fellBack ? ['the runtime repeated it without Shoal'] : []),
   ].join('\n');
 }

@@ -64,6 +64,14 @@ export interface PullRecordOptions {
   readonly onEnd: (record: PullRecord) => void;
 }
 
+/** Of the cause of a pull that was told by the engine after the one that had let it in. */
+const engineKind = 'engine';
+
+/** Whether its engine died under it: then next to nothing is known of it. */
+export function isLost({ causes }: Pick<PullDetail, 'causes'>): boolean {
+  return causes.some(({ kind }) => kind === engineKind);
+}
+
 /** A real image has at most 127 layers (overlayfs). */
 const mostLayers = 128;
 const mostCauses = 8;
@@ -152,7 +160,7 @@ export class PullRecord implements PullTrace {
 
   /** The engine that had let it in did not live to see its end. */
   lost(text: string): void {
-    this.#note('engine', text);
+    this.#note(engineKind, text);
   }
 
   fellBack(): void {

@@ -63,6 +63,30 @@ describe('shoal pulls explain', () => {
     ]);
   });
 
+  test('names what took the rest where no layer came from here', () => {
+    const failed = history.opened({ image: 'reg.test/none:v1', rule: 'r' });
+    failed.failed(new PullError('not-found', '404'));
+    failed.ended({ result: 'failed', error: 'not found' });
+    const had = history.opened({ image: 'reg.test/had:v1', rule: 'r' });
+    had.manifest([base]);
+    had.ended({ result: 'ok' });
+    history.lost({
+      pull: { image: 'reg.test/lost:v1', rule: 'r' },
+      ...{ began: 0, elapsedMs: 900, outcome: { result: 'ok' }, repeated: false, cause: 'it died' },
+    });
+    const last = (id: string) => {
+      const pull = history.get(id);
+      return pull && phasesOf(pull).at(-1)?.name;
+    };
+    expect(['2', '3', '4'].map(last)).toEqual([
+      'the registry, which showed no manifest',
+      'the runtime, without a layer from here',
+      'not known: the engine that knew is gone',
+    ]);
+    const lost = history.get('4');
+    expect(lost && describePull(lost, 82)).toContain('\nits bytes are not known\n');
+  });
+
   test('shows each layer over time, with a letter for the source', () => {
     const lines = describePull(detail, 82).split('\n');
     expect(lines[0]).toBe('pull 1: reg.test/app:<v1>, for pod shop/cart-0');
