@@ -202,5 +202,6 @@ await main('bench-swarm', async (scope) => {
   const shares = [...cpu.groups].map(([name, used]) => `${name} ${used.toFixed(1)} s`).join(', ');
   console.log(`CPU: ${(cpu.busy * 100).toFixed(0)} % busy, ${cpu.machine.toFixed(1)} s in all; ${shares}`);
   if (cpu.busy > 0.9) console.log('the CPU was the bound, not the links: fewer nodes or a lower rate tell more');
-  return `bench-swarm: nodes ${nodeCount} origin ${figures.origin.toFixed(2)}x time ${figures.time.toFixed(2)}x of bound, direct ${figures.direct.toFixed(2)}x, cpu ${figures.cpu.toFixed(2)} s/GB, rss ${figures.rss.toFixed(0)} MiB`;
+  const directTime = flags.direct ? `${figures.direct.toFixed(2)}x` : 'not measured';
+  return `bench-swarm: nodes ${nodeCount} origin ${figures.origin.toFixed(2)}x time ${figures.time.toFixed(2)}x of bound, direct ${directTime}, cpu ${figures.cpu.toFixed(2)} s/GB, rss ${figures.rss.toFixed(0)} MiB`;
 });
