@@ -13,7 +13,8 @@ import { SwarmModel } from './simulate/swarm-model.ts';
 const { values } = parseArgs({
   options: {
     nodes: { type: 'string', default: '10000' },
-    pieces: { type: 'string', default: '512' },
+    /** Twice as fine as most rows: coarse pieces are hardest where many generations have to pass them on. */
+    pieces: { type: 'string', default: '1024' },
     quick: { type: 'boolean', default: false },
     only: { type: 'boolean', default: false },
     plot: { type: 'string' },
@@ -21,7 +22,7 @@ const { values } = parseArgs({
   },
 });
 
-const usage = `simulate: [--nodes <of the last run: 10000>] [--pieces <it cuts the image into: 512>] [--only: that run alone]
+const usage = `simulate: [--nodes <of the last run: 10000>] [--pieces <it cuts the image into: 1024>] [--only: that run alone]
           [--quick: nothing above 300 nodes] [--plot <file.svg>]`;
 
 function wholeNumber(name: string, text: string): number {
