@@ -105,7 +105,7 @@ bench-install: package ## Install and upgrade on a Debian 12 of its own with sys
 
 .PHONY: simulate
 simulate: setup ## The swarm's directory with up to 10,000 nodes in a modelled network
-	node --max-old-space-size=12288 bench/simulate.ts --plot docs/images/simulate.svg
+	node --max-old-space-size=17000 bench/simulate.ts --plot docs/images/simulate.svg
 
 .PHONY: clean
 clean: ## Remove what was built
