@@ -28,6 +28,8 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,
+          // Of tests that say so (`concurrent`): those that mostly wait for a node's timers.
+          maxConcurrency: 2,
         },
       },
     ],

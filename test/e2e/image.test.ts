@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest';
 import { buildChartImages, type ChartImages, type ChartNode, startChartNode } from '../harness/chart-node.ts';
 import { named, workloads } from '../harness/chart-objects.ts';
 import { startImageRegistry } from '../harness/image-registry.ts';
@@ -27,19 +27,19 @@ test('the image adds little more than the package to its base', () => {
   expect(images.addedBytes).toBeLessThan(60 * MiB);
 });
 
-let scope: Scope;
-let cluster: ChartNode;
-beforeEach(async () => {
-  scope = new Scope();
-  cluster = await startChartNode(scope, images);
+async function startNode({ onTestFinished }: TestContext): Promise<{ scope: Scope; cluster: ChartNode }> {
+  const scope = new Scope();
+  onTestFinished(() => scope.close());
+  const cluster = await startChartNode(scope, images);
   await cluster.pull(images.version);
-}, 10 * minutes);
-afterEach(() => scope.close());
+  return { scope, cluster };
+}
 
-test.each(['scheduler', 'registry-mirror'])(
+test.for(['scheduler', 'registry-mirror'])(
   'the %s runs as a user without rights',
   { timeout: 5 * minutes },
-  async (role) => {
+  async (role, context) => {
+    const { cluster } = await startNode(context);
     const plus = ['p2p.plusMode.enable=true', `registryMirror.capacity=${128 * MiB}`];
     const rendered = await cluster.render(images.version, ...plus);
     const pod = await cluster.start(rendered, role, `${role}-0`);
@@ -77,35 +77,37 @@ const damages = {
   'a configuration and the link to the version that were removed': ['rm /etc/shoal/config.yaml /opt/shoal/current'],
 };
 
-describe("the chart's installer", () => {
-  let installer: Pod | undefined;
-  const say = async (): Promise<string> => (await installer?.log('node')) ?? '';
-  /** As the DaemonSet replaces its pod. */
-  const rollOut = async (version: string, labels = {}): Promise<void> => {
-    await installer?.delete();
-    const rendered = await cluster.render(version, 'agent.interval=5');
-    installer = await cluster.start(rendered, 'agent', `agent-${version}`, labels);
-    const { containers } = named(workloads(rendered), '-agent').spec.template.spec;
-    const probe = containers.find(({ name }) => name === 'node')?.readinessProbe?.exec.command ?? [];
-    await soon('a ready pod', async () => (await installer?.exec('node', probe))?.code === 0);
-  };
-  const soon = async (what: string, probe: () => Promise<boolean>): Promise<void> => {
-    await waitFor(probe, { what, timeoutMs: 2 * minutes, intervalMs: 250 }).catch(async (error: Error) => {
-      throw new Error(`${error.message}\n--- the installer said:\n${await say()}`);
-    });
-  };
-  const status = () => cluster.node.runAnyway('/bin/sh', '/opt/shoal/current/bootstrap.sh', 'status');
-  const kubeletIs = (socket: string): Promise<void> =>
-    soon(`a kubelet at ${socket}`, () => kubeletOf(cluster.node, `started with unix://${socket}`));
-
-  beforeEach(async () => {
-    installer = undefined;
-    await startKubelet(cluster.node);
-    await kubeletIs('/run/containerd/containerd.sock');
-  });
-
-  test('puts Shoal on the node, and mends what happens to it', { timeout: 10 * minutes }, async () => {
+// Both mostly wait: for the installer's next look, and for a kubelet to live through its start.
+describe.concurrent("the chart's installer", () => {
+  const setUp = async (context: TestContext) => {
+    const { scope, cluster } = await startNode(context);
     const { node } = cluster;
+    let installer: Pod | undefined;
+    const say = async (): Promise<string> => (await installer?.log('node')) ?? '';
+    const soon = async (what: string, probe: () => Promise<boolean>): Promise<void> => {
+      await waitFor(probe, { what, timeoutMs: 2 * minutes, intervalMs: 250 }).catch(async (error: Error) => {
+        throw new Error(`${error.message}\n--- the installer said:\n${await say()}`);
+      });
+    };
+    /** As the DaemonSet replaces its pod. */
+    const rollOut = async (version: string, labels = {}): Promise<void> => {
+      await installer?.delete();
+      const rendered = await cluster.render(version, 'agent.interval=5');
+      installer = await cluster.start(rendered, 'agent', `agent-${version}`, labels);
+      const { containers } = named(workloads(rendered), '-agent').spec.template.spec;
+      const probe = containers.find(({ name }) => name === 'node')?.readinessProbe?.exec.command ?? [];
+      await soon('a ready pod', async () => (await installer?.exec('node', probe))?.code === 0);
+    };
+    const status = () => node.runAnyway('/bin/sh', '/opt/shoal/current/bootstrap.sh', 'status');
+    const kubeletIs = (socket: string): Promise<void> =>
+      soon(`a kubelet at ${socket}`, () => kubeletOf(node, `started with unix://${socket}`));
+    await startKubelet(node);
+    await kubeletIs('/run/containerd/containerd.sock');
+    return { scope, cluster, node, say, soon, rollOut, status, kubeletIs, remove: async () => installer?.delete() };
+  };
+
+  test('puts Shoal on the node, and mends what happens to it', { timeout: 10 * minutes }, async (context) => {
+    const { node, say, soon, rollOut, status, kubeletIs } = await setUp(context);
     await rollOut(images.version);
     await kubeletIs('/run/shoal/shoal.sock');
     expect((await status()).stdout).not.toContain('WRONG');
@@ -125,8 +127,10 @@ describe("the chart's installer", () => {
     expect(await say()).not.toContain('put back');
   });
 
-  test('upgrades it under calls of which none fails, and takes the node back', { timeout: 10 * minutes }, async () => {
-    const { node } = cluster;
+  test('upgrades it under calls of which none fails, and takes the node back', {
+    timeout: 10 * minutes,
+  }, async (context) => {
+    const { scope, cluster, node, say, soon, rollOut, status, kubeletIs, remove } = await setUp(context);
     const registry = await startImageRegistry(scope, { app }, { prefix: node.network });
     const before = await treesOf(node);
     await rollOut(images.version);
@@ -142,7 +146,7 @@ describe("the chart's installer", () => {
 
     await rollOut(next, { 'shoal-node': 'removed' });
     expect(await say()).toContain('Shoal is gone');
-    await installer?.delete();
+    await remove();
     expect(await treesOf(node)).toBe(before);
     await cluster.cri.pullImage(`${registry.host}/app:v1`);
   });

@@ -1,6 +1,6 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, type TestContext, test } from 'vitest';
 import { startImageRegistry } from '../harness/image-registry.ts';
 import { dataShares, imageOf } from '../harness/images.ts';
 import { underCalls } from '../harness/kubelet-calls.ts';
@@ -8,9 +8,11 @@ import { Scope } from '../harness/scope.ts';
 import {
   builtPackage,
   type DebianNode,
+  installUnderInit,
   kubeletOf,
   otherPackage,
   startKubelet,
+  startPlainNode,
   startSystemdNode,
   treesOf,
 } from '../harness/systemd-node.ts';
@@ -21,30 +23,26 @@ const minutes = 60_000;
 const app = imageOf(4 * 1024 * 1024, 3, dataShares);
 const socket = 'run/shoal/shoal.sock';
 
-let scope: Scope;
-let node: DebianNode;
-let shipped: string;
-beforeEach(async () => {
-  scope = new Scope();
-  shipped = await builtPackage();
-  node = await startSystemdNode(scope);
+/** A node of the test's own: the tests mostly wait for a kubelet to live through its start, and do that side by side. */
+async function setUp({ onTestFinished }: TestContext) {
+  const scope = new Scope();
+  onTestFinished(() => scope.close());
+  const shipped = await builtPackage();
+  const node = await startSystemdNode(scope);
   await startKubelet(node);
-}, 10 * minutes);
-afterEach(() => scope.close());
-
-const bootstrap = (folder: string, ...args: string[]) => node.runAnyway('/bin/sh', `${folder}/bootstrap.sh`, ...args);
-
-const kubeletSays = (words: string): Promise<boolean> => kubeletOf(node, words);
-
-async function install(folder = shipped): Promise<string> {
-  const { code, stdout, stderr } = await bootstrap(folder, 'install');
-  expect(`${stderr}${stdout}`).toContain('is installed');
-  expect(code).toBe(0);
-  return stdout;
+  const bootstrap = (folder: string, ...args: string[]) => node.runAnyway('/bin/sh', `${folder}/bootstrap.sh`, ...args);
+  const kubeletSays = (words: string): Promise<boolean> => kubeletOf(node, words);
+  const install = async (folder = shipped): Promise<string> => {
+    const { code, stdout, stderr } = await bootstrap(folder, 'install');
+    expect(`${stderr}${stdout}`).toContain('is installed');
+    expect(code).toBe(0);
+    return stdout;
+  };
+  return { scope, node, shipped, bootstrap, kubeletSays, install };
 }
 
 /** How often the files of an installed package are read to the end, and their sums taken, while `work` is done. */
-async function readings(work: () => Promise<unknown>): Promise<number> {
+async function readings(node: DebianNode, work: () => Promise<unknown>): Promise<number> {
   const counting =
     '#!/bin/sh\ncase "$PWD $*" in /opt/shoal/*--check*) echo >>/tmp/readings ;; esac\nexec /usr/bin/sha256sum "$@"\n';
   const wrapper = path.join(node.root, 'usr/local/bin/sha256sum');
@@ -58,7 +56,10 @@ async function readings(work: () => Promise<unknown>): Promise<number> {
   return (await readFile(path.join(node.root, 'tmp/readings'), 'utf8')).length;
 }
 
-test('comes, comes again without a change, pulls, and goes without a trace', { timeout: 5 * minutes }, async () => {
+test.concurrent('comes, comes again without a change, pulls, and goes without a trace', {
+  timeout: 15 * minutes,
+}, async (context) => {
+  const { scope, node, shipped, bootstrap, kubeletSays, install } = await setUp(context);
   const registry = await startImageRegistry(scope, { app }, { prefix: node.network });
   await waitFor(() => kubeletSays('started with unix:///run/containerd/containerd.sock'), { what: 'the kubelet' });
   const before = await treesOf(node);
@@ -118,14 +119,14 @@ test('comes, comes again without a change, pulls, and goes without a trace', { t
   expect(await treesOf(node)).toBe(installed);
 
   // The watch does this every minute: the program is read again only when a file of it has changed.
-  expect(await readings(() => bootstrap('/opt/shoal/current', 'install'))).toBeLessThanOrEqual(1);
+  expect(await readings(node, () => bootstrap('/opt/shoal/current', 'install'))).toBeLessThanOrEqual(1);
   const looks = () => bootstrap('/opt/shoal/current', 'status');
-  expect(await readings(() => bootstrap('/opt/shoal/current', 'install'))).toBe(0);
-  expect(await readings(looks)).toBe(0);
+  expect(await readings(node, () => bootstrap('/opt/shoal/current', 'install'))).toBe(0);
+  expect(await readings(node, looks)).toBe(0);
   const change =
     'f=/opt/shoal/current/dist/main.js; touch -r $f /tmp/t; printf x | dd of=$f conv=notrunc; touch -r /tmp/t $f';
   await node.run('sh', '-c', change);
-  expect(await readings(looks)).toBe(1);
+  expect(await readings(node, looks)).toBe(1);
   expect((await looks()).stdout).toMatch(/WRONG program/);
   expect((await bootstrap(shipped, 'install')).code).toBe(0);
   expect(await treesOf(node)).toBe(installed);
@@ -139,9 +140,10 @@ test('comes, comes again without a change, pulls, and goes without a trace', { t
   await node.cri('run/containerd/containerd.sock').pullImage(`${registry.host}/app:v1`);
 });
 
-test('is upgraded under calls and pulls of which none fails; a broken version never takes over', {
-  timeout: 5 * minutes,
-}, async () => {
+test.concurrent('is upgraded under calls and pulls of which none fails; a broken version never takes over', {
+  timeout: 15 * minutes,
+}, async (context) => {
+  const { scope, node, shipped, bootstrap, install } = await setUp(context);
   const registry = await startImageRegistry(scope, { app }, { prefix: node.network });
   await install();
   const cri = node.cri(socket);
@@ -167,10 +169,11 @@ test('is upgraded under calls and pulls of which none fails; a broken version ne
   await waitFor(right, { what: 'the former version in order' });
 });
 
-test.each(['agent', 'engine'])(
+test.concurrent.for(['agent', 'engine'])(
   'a first installation whose %s fails is taken back; the kubelet never hears of it',
-  { timeout: 5 * minutes },
-  async (part) => {
+  { timeout: 15 * minutes },
+  async (part, context) => {
+    const { node, shipped, bootstrap, kubeletSays } = await setUp(context);
     await waitFor(() => kubeletSays('started with unix:///run/containerd/containerd.sock'), { what: 'the kubelet' });
     const before = await treesOf(node);
     const broken = await otherPackage(node, shipped, '9.0.2', `if (process.argv[2] === '${part}') process.exit(1);`);
@@ -188,3 +191,53 @@ test.each(['agent', 'engine'])(
     expect(await readFile(path.join(node.root, 'var/lib/kubelet/config.yaml'), 'utf8')).not.toContain('shoal');
   },
 );
+
+// A Debian 12 without systemd, whose init runs the agent and starts it again when it ends.
+test.concurrent('without systemd it is upgraded under calls and pulls of which none fails; a broken version never stays', {
+  timeout: 15 * minutes,
+}, async ({ onTestFinished }) => {
+  const scope = new Scope();
+  onTestFinished(() => scope.close());
+  const node = await startPlainNode(scope);
+  const registry = await startImageRegistry(scope, { app }, { prefix: node.network });
+  const shipped = await builtPackage();
+  await installUnderInit(node, shipped);
+  const cri = node.cri(socket);
+  const upgradeTo = async (folder: string) => {
+    const result = { stdout: '', stderr: '', code: -1 as number | null };
+    const calls = await underCalls(cri, `${registry.host}/app:v1`, async () => {
+      Object.assign(result, await node.runAnyway('/bin/sh', `${folder}/bootstrap.sh`, 'upgrade', '--kubelet', 'none'));
+    });
+    expect(calls.failures).toEqual([]);
+    expect(calls.pulls).toBeGreaterThan(0);
+    return { ...calls, ...result };
+  };
+  const programs = () => node.run('sh', '-c', 'readlink /proc/[0-9]*/exe | grep ^/opt/shoal | sort | uniq -c');
+  const two = (version: string): RegExp => new RegExp(`^ *2 /opt/shoal/${version}/bin/node\n$`);
+
+  const upgrade = await upgradeTo(await otherPackage(node, shipped, '9.0.0'));
+  console.log(`the longest of ${upgrade.answered} calls waited ${Math.round(upgrade.longestMs)} ms`);
+  expect(upgrade.stderr).not.toMatch(/bootstrap|sed|sh:/);
+  expect(upgrade.stdout).toMatch(/^Shoal 9\.0\.0 is in place \(before: .*\)\n$/);
+  expect(upgrade.code).toBe(0);
+  // Supervisor and engine; no bridge is left.
+  expect(await programs()).toMatch(two('9.0.0'));
+
+  // It never gets to the socket: the agent that runs is left alone.
+  const mute = "if (process.argv[2] === 'agent') process.exit(1);";
+  const refused = await upgradeTo(await otherPackage(node, shipped, '9.0.1', mute));
+  expect(refused.stderr).toContain('version 9.0.1 failed: back to 9.0.0');
+  expect(refused.code).toBe(1);
+  expect(await programs()).toMatch(two('9.0.0'));
+
+  // Its agent ends at every start, while its bridge answers.
+  const mortal = "if (process.argv[2] === 'agent' && process.argv[3] === undefined) process.exit(1);";
+  const failed = await upgradeTo(await otherPackage(node, shipped, '9.0.2', mortal));
+  expect(failed.stderr).toContain('no agent has come');
+  expect(failed.stderr).toContain('version 9.0.2 failed: back to 9.0.0');
+  expect(failed.code).toBe(1);
+  expect(await programs()).toMatch(two('9.0.0'));
+  expect(await node.run('/bin/sh', '/opt/shoal/current/bootstrap.sh', 'status', '--kubelet', 'none')).not.toContain(
+    'WRONG',
+  );
+});
