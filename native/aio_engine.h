@@ -31,6 +31,7 @@ class AioEngine final : public IoEngine {
 
   void Run();
   bool TakeQueued();
+  size_t BatchSize() const;
   void SubmitReady();
   void Reap();
   void Finish(Slot* slot, int64_t result);

@@ -22,6 +22,9 @@ struct IoRequest {
   // Takes the result of one transfer, a count of bytes or a negative errno. Gives the errno, or 0, when the request has
   // ended, and nothing when the rest, from `done` on, must be asked for.
   std::optional<int> Advance(int64_t result);
+
+  // Whether it goes on on the disk where `other` ends, and does the same.
+  bool Follows(const IoRequest& other) const { return write == other.write && offset == other.offset + other.length; }
 };
 
 class IoEngine {

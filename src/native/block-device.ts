@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { type AddonBlockDevice, addon } from './addon.ts';
 import { blockAlignment } from './arena.ts';
-import { request } from './completions.ts';
+import { begin } from './completions.ts';
 import { errnoError, systemError } from './system-error.ts';
 import type { BlockDevice, BlockDeviceOptions } from './types.ts';
 
@@ -16,8 +16,10 @@ class SlabDevice implements BlockDevice {
   readonly engineReason: string;
   readonly direct: boolean;
   readonly #device: AddonBlockDevice;
+  /** What each request uses. */
+  readonly #held: readonly object[];
   readonly #path: string;
-  readonly #count = { reads: 0, writes: 0, readBytes: 0, writtenBytes: 0 };
+  readonly #done = { reads: 0, writes: 0, readBytes: 0, writtenBytes: 0 };
   /** Calls that have not ended, and what to do when the last has. */
   #pending = 0;
   #onIdle: (() => void) | undefined;
@@ -25,6 +27,7 @@ class SlabDevice implements BlockDevice {
 
   constructor(device: AddonBlockDevice, path: string) {
     this.#device = device;
+    this.#held = [device];
     this.#path = path;
     const { capacity, engine, engineReason, direct } = device.describe();
     this.capacity = capacity;
@@ -33,16 +36,12 @@ class SlabDevice implements BlockDevice {
     this.direct = direct;
   }
 
-  async read(buffer: Buffer, offset: number): Promise<void> {
-    await this.#transfer('read', buffer, offset);
-    this.#count.reads++;
-    this.#count.readBytes += buffer.length;
+  read(buffer: Buffer, offset: number): Promise<void> {
+    return this.#transfer('read', buffer, offset);
   }
 
-  async write(buffer: Buffer, offset: number): Promise<void> {
-    await this.#transfer('write', buffer, offset);
-    this.#count.writes++;
-    this.#count.writtenBytes += buffer.length;
+  write(buffer: Buffer, offset: number): Promise<void> {
+    return this.#transfer('write', buffer, offset);
   }
 
   async sync(): Promise<void> {
@@ -59,7 +58,7 @@ class SlabDevice implements BlockDevice {
 
   stat(): ReturnType<BlockDevice['stat']> {
     const load = this.#closing === undefined ? this.#device.load() : { inFlight: this.#pending, queued: 0 };
-    return { ...load, ...this.#count };
+    return { ...load, ...this.#done };
   }
 
   close(): Promise<void> {
@@ -67,24 +66,47 @@ class SlabDevice implements BlockDevice {
     return this.#closing;
   }
 
-  async #transfer(what: 'read' | 'write', buffer: Buffer, offset: number): Promise<void> {
+  /** One promise and no more: at thousands of requests a second each costs. */
+  #transfer(what: 'read' | 'write', buffer: Buffer, offset: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#check(what, buffer, offset);
+      const settle = (errno: number): void => {
+        this.#count(what, errno === 0 ? buffer.length : undefined);
+        if (errno === 0) resolve();
+        else reject(errnoError(errno, this.#describe(what, buffer.length, offset)));
+      };
+      begin(this.#held, settle, (ticket) => this.#device.submit(what === 'write', buffer, offset, ticket));
+      this.#pending++;
+    });
+  }
+
+  #check(what: 'read' | 'write', { length, byteOffset }: Buffer, offset: number): void {
     this.#checkOpen(what);
-    const text = `${what} of ${buffer.length} bytes at ${offset} of ${this.#path}`;
-    if (!Number.isSafeInteger(offset) || offset < 0 || buffer.length === 0 || offset + buffer.length > this.capacity) {
-      throw new RangeError(`${text}: not a range of its ${this.capacity} bytes`);
+    if (!Number.isSafeInteger(offset) || offset < 0 || length === 0 || offset + length > this.capacity) {
+      throw new RangeError(`${this.#describe(what, length, offset)}: not a range of its ${this.capacity} bytes`);
     }
-    if ([offset, buffer.length, buffer.byteOffset].some((number) => number % blockAlignment !== 0)) {
-      throw new RangeError(`${text}: offset, length and address must be multiples of ${blockAlignment}`);
-    }
-    this.#pending++;
-    try {
-      const errno = await request([this.#device], (ticket) =>
-        this.#device.submit(what === 'write', buffer, offset, ticket),
+    if (offset % blockAlignment !== 0 || length % blockAlignment !== 0 || byteOffset % blockAlignment !== 0) {
+      throw new RangeError(
+        `${this.#describe(what, length, offset)}: offset, length and address must be multiples of ${blockAlignment}`,
       );
-      if (errno !== 0) throw errnoError(errno, text);
-    } finally {
-      this.#settled();
     }
+  }
+
+  /** A transfer has ended, with so many bytes, or in vain. */
+  #count(what: 'read' | 'write', bytes: number | undefined): void {
+    const done = this.#done;
+    if (bytes !== undefined && what === 'read') {
+      done.reads++;
+      done.readBytes += bytes;
+    } else if (bytes !== undefined) {
+      done.writes++;
+      done.writtenBytes += bytes;
+    }
+    this.#settled();
+  }
+
+  #describe(what: string, length: number, offset: number): string {
+    return `${what} of ${length} bytes at ${offset} of ${this.#path}`;
   }
 
   #checkOpen(what: string): void {

@@ -30,15 +30,22 @@ export function deliver(count: number): void {
  * @param start - hands the ticket to the addon; what it throws rejects the promise.
  */
 export function request(held: readonly object[], start: (ticket: number) => void): Promise<number> {
-  return new Promise((resolve) => {
-    const ticket = freeTickets.pop() ?? waiting.length;
-    waiting[ticket] = { settle: resolve, held };
-    try {
-      start(ticket);
-    } catch (error) {
-      waiting[ticket] = undefined;
-      freeTickets.push(ticket);
-      throw error;
-    }
-  });
+  return new Promise((resolve) => begin(held, resolve, start));
+}
+
+/** As `request`, for who makes a promise of its own: `settle` is called with the result, unless `start` throws. */
+export function begin(
+  held: readonly object[],
+  settle: (result: number) => void,
+  start: (ticket: number) => void,
+): void {
+  const ticket = freeTickets.pop() ?? waiting.length;
+  waiting[ticket] = { settle, held };
+  try {
+    start(ticket);
+  } catch (error) {
+    waiting[ticket] = undefined;
+    freeTickets.push(ticket);
+    throw error;
+  }
 }
