@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import fc from 'fast-check';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ClientStream } from '../../src/swarm/directory-service/client-stream.ts';
 import { encodeAgentFrame, encodeShardFrame } from '../../src/swarm/directory-service/codec.ts';
 import { attendPath, withPrefix } from '../../src/swarm/directory-service/framing.ts';
@@ -112,30 +112,8 @@ test('a shard that goes away in the moment in which it is reached is one that fa
   for (const piece of [0, 32, 64, 96]) expect(await node?.decisionOn(blob, piece)).toMatchObject({ kind: 'lease' });
 });
 
-test('an agent survives whatever a shard answers, and each try at a stream fails once, with a reason', async () => {
-  // :status 200, content-type (RFC 7541, appendix A).
-  const answer = Buffer.concat([indexed(8), literal(31, 'application/grpc')]);
-  const trailers = Buffer.concat([literal('grpc-status', '13'), literal('grpc-message', '%ff%zz')]);
-  const decided = withPrefix(encodeShardFrame({ messages: [{ kind: 'alone', blob, piece: 0 }] }));
-  const frames = fc.array(
-    fc.constantFrom(
-      frame(frameTypes.headers, frameFlags.endHeaders, 1, answer),
-      frame(frameTypes.headers, frameFlags.endHeaders | frameFlags.endStream, 1, answer),
-      frame(frameTypes.headers, frameFlags.endHeaders | frameFlags.endStream, 1, Buffer.concat([answer, trailers])),
-      frame(frameTypes.headers, frameFlags.endHeaders | frameFlags.endStream, 1, trailers),
-      frame(frameTypes.headers, frameFlags.endHeaders, 1, indexed(13)),
-      data(1, decided),
-      data(1, withPrefix(Buffer.from([0xff]))),
-      data(1, Buffer.from([0, 0xff, 0xff, 0xff, 0xff])),
-      data(1, Buffer.alloc(0), frameFlags.endStream),
-      reset(1),
-      frame(goaway, 0, 0, Buffer.alloc(8)),
-      headers(2, attendPath),
-      frame(frameTypes.data, 0, 0, Buffer.from('of no stream')),
-    ),
-    { maxLength: 6 },
-  );
-  const played = { early: [] as Buffer[], late: [] as Buffer[] };
+/** A shard that sends what is in `played`: early before the agent's request can have come, late after it. */
+async function startPlayer(played: { readonly early: readonly Buffer[]; readonly late: readonly Buffer[] }) {
   const server = createServer((socket) => {
     const { early, late } = played;
     socket.on('error', () => undefined);
@@ -149,30 +127,81 @@ test('an agent survives whatever a shard answers, and each try at a stream fails
   const { port } = server.address() as { port: number };
   const liveness = new Liveness(10_000);
   scope.defer(() => liveness.close());
+  const stands = vi.fn();
+  /** Why the stream to it failed: each reason. */
+  const attend = async (): Promise<readonly string[]> => {
+    const reasons: string[] = [];
+    await new Promise<void>((resolve) => {
+      new ClientStream({
+        shard: { id: 'shard', address: `127.0.0.1:${port}` },
+        security: { kind: 'loopback' },
+        hello: () => hello,
+        connectTimeoutMs: 5_000,
+        patienceMs: 5_000,
+        liveness,
+        opened: () => undefined,
+        stands,
+        receive: (message) => expect(message).toEqual({ kind: 'alone', blob, piece: 0 }),
+        failed: (reason) => {
+          reasons.push(reason);
+          resolve();
+        },
+      });
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    return reasons;
+  };
+  return { attend, liveness, stands };
+}
+
+test('a shard that says without end whether it decides is given up', async () => {
+  const answer = frame(
+    frameTypes.headers,
+    frameFlags.endHeaders,
+    1,
+    Buffer.concat([indexed(8), literal(31, 'application/grpc')]),
+  );
+  const standing = (index: number): Buffer =>
+    data(1, withPrefix(encodeShardFrame({ standing: index % 2 === 0 ? 'resigned' : 'decides', messages: [] })));
+  const { attend, stands } = await startPlayer({
+    early: [],
+    late: [answer, ...Array.from({ length: 9 }, (_, index) => standing(index))],
+  });
+  expect(await attend()).toEqual(['it breaks the protocol: it says too often whether it decides']);
+  expect(stands.mock.calls).toEqual([['resigned'], ['decides'], ['resigned'], ['decides']]);
+});
+
+test('an agent survives whatever a shard answers, and each try at a stream fails once, with a reason', async () => {
+  // :status 200, content-type (RFC 7541, appendix A).
+  const answer = Buffer.concat([indexed(8), literal(31, 'application/grpc')]);
+  const trailers = Buffer.concat([literal('grpc-status', '13'), literal('grpc-message', '%ff%zz')]);
+  const decided = withPrefix(encodeShardFrame({ messages: [{ kind: 'alone', blob, piece: 0 }] }));
+  const frames = fc.array(
+    fc.constantFrom(
+      frame(frameTypes.headers, frameFlags.endHeaders, 1, answer),
+      frame(frameTypes.headers, frameFlags.endHeaders | frameFlags.endStream, 1, answer),
+      frame(frameTypes.headers, frameFlags.endHeaders | frameFlags.endStream, 1, Buffer.concat([answer, trailers])),
+      frame(frameTypes.headers, frameFlags.endHeaders | frameFlags.endStream, 1, trailers),
+      frame(frameTypes.headers, frameFlags.endHeaders, 1, indexed(13)),
+      data(1, decided),
+      data(1, withPrefix(encodeShardFrame({ standing: 'resigned', messages: [] }))),
+      data(1, withPrefix(Buffer.from([0xff]))),
+      data(1, Buffer.from([0, 0xff, 0xff, 0xff, 0xff])),
+      data(1, Buffer.alloc(0), frameFlags.endStream),
+      reset(1),
+      frame(goaway, 0, 0, Buffer.alloc(8)),
+      headers(2, attendPath),
+      frame(frameTypes.data, 0, 0, Buffer.from('of no stream')),
+    ),
+    { maxLength: 6 },
+  );
+  const played = { early: [] as Buffer[], late: [] as Buffer[] };
+  const { attend, liveness } = await startPlayer(played);
   await fc.assert(
     fc.asyncProperty(frames, frames, fc.boolean(), async (early, late, isEarly) => {
       played.early = isEarly ? early : [];
       played.late = late;
-      const reasons: string[] = [];
-      await new Promise<void>((resolve) => {
-        new ClientStream({
-          shard: { id: 'shard', address: `127.0.0.1:${port}` },
-          security: { kind: 'loopback' },
-          hello: () => hello,
-          connectTimeoutMs: 5_000,
-          patienceMs: 5_000,
-          liveness,
-          opened: () => undefined,
-          stands: () => undefined,
-          receive: (message) => expect(message).toEqual({ kind: 'alone', blob, piece: 0 }),
-          failed: (reason) => {
-            reasons.push(reason);
-            resolve();
-          },
-        });
-      });
-      await new Promise((resolve) => setImmediate(resolve));
-      expect(reasons).toEqual([expect.stringMatching(/^[\x20-\x7e]+$/)]);
+      expect(await attend()).toEqual([expect.stringMatching(/^[\x20-\x7e]+$/)]);
     }),
     { numRuns: 200 },
   );

@@ -1,4 +1,5 @@
 import type { ClientHttp2Stream } from 'node:http2';
+import { TokenBucket } from '../../token-bucket.ts';
 import { defaultLimits } from '../limits.ts';
 import type { AgentMessage, Hello, Peer, ShardMessage, Standing } from '../messages.ts';
 import type { Liveness } from '../port/liveness.ts';
@@ -31,6 +32,11 @@ export interface ClientStreamOptions {
  * longer tells it of the former one, each 16,384 pieces at most (src/swarm/limits.ts); as much again for everything else.
  */
 const mostWaiting = 4 * defaultLimits.holdingsPerAgent;
+/**
+ * How often a shard may change whether it decides: its share is placed anew each time. It leaves a minute between two changes by itself
+ * (host.ts), and says the first at once.
+ */
+const standings = { rate: 0.05, burst: 4 };
 /** Milliseconds that the end of the stream has to reach the shard. */
 const farewellMs = 1_000;
 
@@ -40,6 +46,7 @@ export class ClientStream {
   readonly #outbox: Outbox<AgentMessage>;
   readonly #reassembly = new Reassembly();
   readonly #opening = new AbortController();
+  readonly #standings = new TokenBucket({ ...standings, now: () => performance.now() });
   readonly #timer: NodeJS.Timeout;
   #opened: OpenSession | undefined;
   #stream: ClientHttp2Stream | undefined;
@@ -139,7 +146,7 @@ export class ClientStream {
       for (const payload of this.#reassembly.push(chunk)) {
         const { standing, messages } = decodeShardFrame(payload);
         if (!this.#open) throw new FrameError('it decides before it has taken the stream');
-        if (standing !== undefined) this.#options.stands(standing);
+        if (standing !== undefined) this.#stands(standing);
         for (const message of messages) {
           if (this.#ended) return;
           this.#options.receive(message);
@@ -149,6 +156,11 @@ export class ClientStream {
       if (!(error instanceof FrameError)) throw error;
       this.#fail(`it breaks the protocol: ${error.message}`);
     }
+  }
+
+  #stands(standing: Standing): void {
+    if (this.#standings.take(1) > 0) throw new FrameError('it says too often whether it decides');
+    this.#options.stands(standing);
   }
 
   #fail(reason: string): void {
