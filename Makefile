@@ -72,12 +72,12 @@ demo-packaged: package ## The same with the package, unpacked in a Debian 12 tha
 	node bench/demo.ts --packaged
 
 .PHONY: bench-pull
-bench-pull: build ## A whole PullImage through Shoal against one without it
-	node bench/pull.ts
+bench-pull: build ## A whole PullImage through Shoal against one without it; ARGS="--memory-mib 64 --disk-mib 4096": from the disk tier
+	node bench/pull.ts $(ARGS)
 
 .PHONY: bench-mirror
-bench-mirror: build ## The mirror against nginx
-	node bench/mirror.ts
+bench-mirror: build ## The mirror against nginx; ARGS="--memory-mib 256 --disk-mib 4096": from the disk tier
+	node bench/mirror.ts $(ARGS)
 
 .PHONY: bench-store
 bench-store: build ## The block device against fio, and the whole store against the device
