@@ -26,6 +26,14 @@ export interface Hello {
   readonly leases: number;
 }
 
+/** What changes while a stream stands. */
+export type HelloUpdate = Partial<Pick<Hello, 'slots' | 'leases' | 'pace'>>;
+
+/** The part of a hello that may change. */
+export function changing({ slots, leases, pace }: Hello): Required<HelloUpdate> {
+  return { slots, leases, pace };
+}
+
 /** Asks for a piece. Asked again it replaces the first, unless that is decided already: `cancel` comes before a new start. */
 export interface Want {
   readonly kind: 'want';

@@ -1,5 +1,5 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
-import type { Hello, ShardMessage, Standing } from '../messages.ts';
+import { changing, type Hello, type ShardMessage, type Standing } from '../messages.ts';
 import { decodeAgentFrame, encodeShardFrame } from './codec.ts';
 import {
   FrameError,
@@ -131,7 +131,7 @@ export class AttendStream implements Attendee {
     if (hello.id !== id || hello.address !== address || hello.zone !== zone || hello.role !== role) {
       throw new FrameError('a hello with another id, address, zone or role: that takes a new stream');
     }
-    this.#attendance?.update({ slots: hello.slots, leases: hello.leases, pace: hello.pace });
+    this.#attendance?.update(changing(hello));
   }
 
   #refuse(code: GrpcStatus, reason: string): void {

@@ -1,6 +1,6 @@
 import { Backoff } from '../../backoff.ts';
 import type { Clock } from '../../clock.ts';
-import type { AgentMessage, Hello, Peer, ShardMessage, Standing } from '../messages.ts';
+import { type AgentMessage, changing, type Hello, type Peer, type ShardMessage, type Standing } from '../messages.ts';
 import type { Liveness } from '../port/liveness.ts';
 import type { TransferSecurity } from '../transfer/listen-address.ts';
 import { ClientStream } from './client-stream.ts';
@@ -141,8 +141,7 @@ export class LocalLink implements Link {
   }
 
   update(): void {
-    const { slots, leases, pace } = this.#hello();
-    this.#attendance?.update({ slots, leases, pace });
+    this.#attendance?.update(changing(this.#hello()));
   }
 
   close(): void {

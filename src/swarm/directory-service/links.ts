@@ -1,6 +1,14 @@
 import { systemClock } from '../../clock.ts';
 import type { Member } from '../membership/types.ts';
-import type { AgentMessage, Have, Hello, ShardMessage, Standing } from '../messages.ts';
+import {
+  type AgentMessage,
+  changing,
+  type Have,
+  type Hello,
+  type HelloUpdate,
+  type ShardMessage,
+  type Standing,
+} from '../messages.ts';
 import { Placement } from '../placement.ts';
 import { Liveness } from '../port/liveness.ts';
 import { isWithinBounds } from './bounds.ts';
@@ -8,7 +16,7 @@ import { type Link, LocalLink, RemoteLink } from './link.ts';
 import { defaultSilenceMs } from './server.ts';
 import { placementOf, samePlacement } from './shards.ts';
 import { Budget, View } from './shares.ts';
-import type { DirectoryLinks, DirectoryLinksOptions, DirectoryLinksState, HelloUpdate } from './types.ts';
+import type { DirectoryLinks, DirectoryLinksOptions, DirectoryLinksState } from './types.ts';
 
 /**
  * Opens a link to every shard at once and keeps it: holders have to announce what they hold before somebody asks for it, and
@@ -127,8 +135,9 @@ class Links implements DirectoryLinks {
     this.#introduce();
     const before = this.#view;
     const placement = placementOf(membership, this.#resigned);
+    const linked = new Set(placement.directory);
     // The link to one that has resigned stays, so that it can say when it decides again.
-    const linked = new Set([...placement.directory, ...placementOf(membership).directory]);
+    if (this.#resigned.size > 0) for (const shard of placementOf(membership).directory) linked.add(shard);
     const members = new Map(membership.members().map((member) => [member.id, member]));
     for (const [shard, { link, address }] of this.#links) {
       if (linked.has(shard) && members.get(shard)?.address === address) continue;
@@ -152,9 +161,9 @@ class Links implements DirectoryLinks {
   /** Shards that knew this node by another zone or address get a new stream: what they decide goes by both. */
   #introduce(): void {
     const now = this.#options.self();
-    const { id, address, zone, role, slots, leases, pace } = this.#hello;
+    const { id, address, zone, role } = this.#hello;
     if (now.id === id && now.address === address && now.zone === zone && now.role === role) return;
-    this.#hello = { ...now, slots, leases, pace };
+    this.#hello = { ...now, ...changing(this.#hello) };
     for (const { link } of this.#links.values()) link.close();
     this.#links.clear();
     this.#resigned.clear();

@@ -3,11 +3,8 @@ import type { Logger } from '../../telemetry/log.ts';
 import type { DirectoryStat } from '../directory/directory.ts';
 import type { DirectoryLimits } from '../limits.ts';
 import type { Membership } from '../membership/types.ts';
-import type { AgentMessage, Have, Hello, ShardMessage, Standing } from '../messages.ts';
+import type { AgentMessage, Have, Hello, HelloUpdate, ShardMessage, Standing } from '../messages.ts';
 import type { TransferSecurity } from '../transfer/listen-address.ts';
-
-/** What an agent tells anew while its stream stands. */
-export type HelloUpdate = Partial<Pick<Hello, 'slots' | 'leases' | 'pace'>>;
 
 export interface DirectoryHostOptions {
   /** The id of this node's own agent: the shard resigns while that one's link is much slower than most. */

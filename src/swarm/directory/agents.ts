@@ -1,4 +1,4 @@
-import type { Hello } from '../messages.ts';
+import type { Hello, HelloUpdate } from '../messages.ts';
 import { Agent } from './agent.ts';
 
 /** A quarter of what is usual, as a power of two: so slow is no coincidence. */
@@ -53,7 +53,7 @@ export class Agents {
   }
 
   /** The agent's link was measured anew, or a mirror takes more or fewer leases. */
-  update(agent: Agent, values: Partial<Pick<Hello, 'slots' | 'leases' | 'pace'>>): void {
+  update(agent: Agent, values: HelloUpdate): void {
     agent.hello = { ...agent.hello, ...values };
     this.#usualPace = undefined;
   }

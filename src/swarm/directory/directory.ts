@@ -6,6 +6,7 @@ import type {
   Gone,
   Have,
   Hello,
+  HelloUpdate,
   Progress,
   ShardMessage,
   Want as WantMessage,
@@ -125,7 +126,7 @@ export class Directory {
   }
 
   /** The agent's link was measured anew, or a mirror takes more or fewer leases. */
-  update(agent: Agent, values: Partial<Pick<Hello, 'slots' | 'leases' | 'pace'>>): void {
+  update(agent: Agent, values: HelloUpdate): void {
     this.#agents.update(agent, values);
   }
 
@@ -253,6 +254,8 @@ export class Directory {
   #onCancel(agent: Agent, piece: Piece): void {
     const want = agent.wants.get(piece);
     if (want === undefined) return;
+    // The origin fails it: until it offers again, nobody counts on it.
+    if (want.grant === 'lease') agent.offeredAt = Number.NEGATIVE_INFINITY;
     this.#withdraw(want);
     if (want.asked) return;
     piece.declined ??= new Set();

@@ -138,6 +138,15 @@ describe('leases', () => {
       expect(shard.decisions()).toEqual(['a lease 0', 'slow lease 1', 'slow lease 2']);
     });
 
+    test('do not go to one that has just given a lease back', () => {
+      const shard = shardWithSlow();
+      shard.want('a', 0);
+      shard.want('a', 1, { lease: false });
+      shard.cancel('a', 0);
+      shard.want('slow', 1);
+      expect(shard.decisions()).toEqual(['a lease 0', 'slow lease 1']);
+    });
+
     test('are its own where all are equally slow', () => {
       const shard = new Shard();
       for (const id of ['a', 'b']) shard.join(id, { pace: 20 });
