@@ -5,17 +5,17 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ClientStream } from '../../src/swarm/directory-service/client-stream.ts';
 import { encodeAgentFrame, encodeShardFrame } from '../../src/swarm/directory-service/codec.ts';
 import { attendPath, withPrefix } from '../../src/swarm/directory-service/framing.ts';
-import type { Hello } from '../../src/swarm/messages.ts';
 import { Liveness } from '../../src/swarm/port/liveness.ts';
 import { RawAttendance } from '../harness/attendance.ts';
 import { DirectoryNodes } from '../harness/directory-nodes.ts';
+import { helloOf } from '../harness/hello.ts';
 import { frame, frameFlags, frameTypes, indexed, literal, preface } from '../harness/http2-frames.ts';
 import { Scope } from '../harness/scope.ts';
 import { waitFor } from '../harness/wait.ts';
 
 /** What no HTTP/2 library would send: frames in an order, and at a moment, that take the other side by surprise. */
 
-const hello: Hello = { id: 'agent-1', address: '10.0.0.1:1', zone: '', role: 'agent', slots: 1, leases: 0, pace: 0 };
+const hello = helloOf('agent-1');
 const blob = `sha256:${'ab'.repeat(32)}`;
 const goaway = 0x7;
 const settings = frame(frameTypes.settings, 0, 0, Buffer.alloc(0));

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { encodeAgentFrame } from '../../src/swarm/directory-service/codec.ts';
 import { withPrefix } from '../../src/swarm/directory-service/framing.ts';
-import type { AgentMessage, Hello } from '../../src/swarm/messages.ts';
+import type { AgentMessage } from '../../src/swarm/messages.ts';
 import { type AttendanceOptions, RawAttendance } from '../harness/attendance.ts';
 import { type DirectoryNode, DirectoryNodes, type NodeOptions } from '../harness/directory-nodes.ts';
+import { helloOf } from '../harness/hello.ts';
 import { field } from '../harness/protobuf.ts';
 import { Scope } from '../harness/scope.ts';
 import { SwarmAuthority } from '../harness/swarm-certificates.ts';
@@ -11,15 +12,7 @@ import { waitFor } from '../harness/wait.ts';
 import { openWire } from '../harness/wire.ts';
 
 const blob = `sha256:${'ab'.repeat(32)}`;
-const hello: Hello = {
-  id: 'agent-1',
-  address: '10.0.0.1:65001',
-  zone: 'a',
-  role: 'agent',
-  slots: 12,
-  leases: 0,
-  pace: 0,
-};
+const hello = helloOf('agent-1', { zone: 'a' });
 const want = (piece: number): AgentMessage & { readonly kind: 'want' } => ({
   kind: 'want',
   blob,

@@ -10,20 +10,13 @@ import {
   largestHello,
 } from '../../../src/swarm/directory-service/codec.ts';
 import { FrameError } from '../../../src/swarm/directory-service/framing.ts';
-import type { AgentMessage, Hello, ShardMessage } from '../../../src/swarm/messages.ts';
+import type { AgentMessage, ShardMessage } from '../../../src/swarm/messages.ts';
+import { helloOf } from '../../harness/hello.ts';
 import { field } from '../../harness/protobuf.ts';
 import { agentMessage, hello, shardMessage } from './arbitraries.ts';
 
 const blob = `sha256:${'0f'.repeat(32)}`;
-const someHello: Hello = {
-  id: 'node-1',
-  address: '10.0.0.1:65001',
-  zone: 'a',
-  role: 'agent',
-  slots: 12,
-  leases: 0,
-  pace: 0,
-};
+const someHello = helloOf('node-1', { zone: 'a' });
 const want = { kind: 'want', blob, piece: 0, lease: true, urgent: false, source: 'registry/app' } as const;
 
 describe('a frame', () => {

@@ -2,7 +2,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { createDirectoryHost } from '../../../src/swarm/directory-service/host.ts';
 import type { DirectoryHost } from '../../../src/swarm/directory-service/types.ts';
 import type { Member } from '../../../src/swarm/membership/types.ts';
-import type { AgentMessage, Hello, ShardMessage } from '../../../src/swarm/messages.ts';
+import type { AgentMessage, ShardMessage } from '../../../src/swarm/messages.ts';
+import { helloOf } from '../../harness/hello.ts';
 import { ManualClock } from '../../harness/manual-clock.ts';
 
 const blob = `sha256:${'ab'.repeat(32)}`;
@@ -11,10 +12,6 @@ const transferTimeoutMs = 15_000;
 
 let host: DirectoryHost | undefined;
 afterEach(() => host?.close());
-
-function hello(id: string): Hello {
-  return { id, address: `${id}:65001`, zone: '', role: 'agent', slots: 12, leases: 0, pace: 0 };
-}
 
 function want(piece: number): AgentMessage {
   return { kind: 'want', blob, piece, lease: true, urgent: false, source: 'registry/app' };
@@ -61,7 +58,7 @@ function open(agents?: number) {
     const received: ShardMessage[] = [];
     const ends: string[] = [];
     const standings: string[] = [];
-    const attendance = opened.attach(hello(id), {
+    const attendance = opened.attach(helloOf(id), {
       receive: (message) => received.push(message),
       stands: (standing) => standings.push(standing),
       ended: (reason) => ends.push(reason),

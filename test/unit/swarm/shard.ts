@@ -2,6 +2,7 @@ import { seededRandom } from '../../../bench/simulate/random.ts';
 import type { Agent } from '../../../src/swarm/directory/agent.ts';
 import { Directory, type DirectoryOptions } from '../../../src/swarm/directory/directory.ts';
 import type { AgentMessage, Hello, ShardMessage } from '../../../src/swarm/messages.ts';
+import { helloOf } from '../../harness/hello.ts';
 
 export const blob = `sha256:${'a'.repeat(64)}`;
 export const source = 'registry.example/app';
@@ -32,16 +33,7 @@ export class Shard {
   }
 
   join(id: string, hello: Partial<Hello> = {}): void {
-    const agent = this.directory.join({
-      id,
-      address: `${id}:65001`,
-      zone: '',
-      role: 'agent',
-      slots: 8,
-      leases: 0,
-      pace: 0,
-      ...hello,
-    });
+    const agent = this.directory.join(helloOf(id, { slots: 8, ...hello }));
     if (agent !== undefined) this.#agents.set(id, agent);
   }
 
