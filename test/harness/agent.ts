@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Containerd } from './containerd.ts';
 import { CriClient } from './cri-client.ts';
+import { entry } from './entry.ts';
 import { freePort } from './ports.ts';
 import {
   type Command,
@@ -17,10 +18,6 @@ import { Scope } from './scope.ts';
 import { temporaryFolder } from './temp.ts';
 
 const MiB = 1024 * 1024;
-const repositoryRoot = path.resolve(import.meta.dirname, '../..');
-/** The program under test: the built one when SHOAL_ENTRY names it, else the sources. */
-const entry = process.env.SHOAL_ENTRY || path.join(repositoryRoot, 'src/cli/main.ts');
-
 /** The command `shoal`, which has to see these folders: that of its configuration, and the runtime's. */
 export type Program = (folders: readonly string[]) => Command;
 const underTest: Program = () => [process.execPath, entry];

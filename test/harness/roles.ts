@@ -1,13 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { entry } from './entry.ts';
 import { freePort } from './ports.ts';
 import { type RunningProcess, start } from './process.ts';
 import type { Scope } from './scope.ts';
 import { temporaryFolder } from './temp.ts';
 
 const MiB = 1024 * 1024;
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
-
 /** A mirror or a scheduler that runs. */
 export interface Role {
   readonly address: string;

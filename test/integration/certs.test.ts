@@ -4,11 +4,10 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { initAuthority, issueCertificate } from '../../src/swarm/tls/authority.ts';
 import { createAuthority } from '../harness/certificates.ts';
+import { entry } from '../harness/entry.ts';
 import { type RunResult, run, runAnyway } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
-
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 let scope: Scope;
 let folder: string;

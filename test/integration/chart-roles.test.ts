@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { initAuthority } from '../../src/swarm/tls/authority.ts';
 import { configOf, type Labels, named, ofKind, workloads } from '../harness/chart-objects.ts';
+import { entry } from '../harness/entry.ts';
 import { chartFolder, type Manifest, type Rendered, renderChart } from '../harness/helm.ts';
 import {
   createApiCertificates,
@@ -17,8 +18,6 @@ import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
 /** What the chart's pods run, with the chart's configurations, certificates and Services; without a cluster around them. */
-
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 let scope: Scope;
 let folder: string;

@@ -6,6 +6,7 @@ import { resolveConfig } from '../../src/config/load.ts';
 import { kubeconfigAccess } from '../../src/kubernetes/kubeconfig.ts';
 import { initAuthority } from '../../src/swarm/tls/authority.ts';
 import { configOf } from '../harness/chart-objects.ts';
+import { entry } from '../harness/entry.ts';
 import { chartFolder, renderChart } from '../harness/helm.ts';
 import { type RunningProcess, type RunResult, runAnyway, start } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
@@ -14,7 +15,6 @@ import { waitFor } from '../harness/wait.ts';
 
 /** The scripts that the chart's pods run, by the shell that runs them there. */
 
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 const script = (name: string): string => path.join(chartFolder, 'files', name);
 
 let scope: Scope;

@@ -1,13 +1,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { entry } from '../harness/entry.ts';
 import { freePort } from '../harness/ports.ts';
 import { childrenOf, type RunningProcess, runAnyway, start } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
-
-/** The built program when SHOAL_ENTRY names it, else the sources. */
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 let scope: Scope;
 let folder: string;

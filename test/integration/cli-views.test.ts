@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Agent, startAgent } from '../harness/agent.ts';
+import { entry } from '../harness/entry.ts';
 import { childrenOf, run, runAnyway, start } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 const image = '127.0.0.1:1/team/app:v1';
 
 let scope: Scope;

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { entry } from '../harness/entry.ts';
 import { daemonSetsPath, type FakeKubernetesApi, podsPath, secretsPath, type Verb } from '../harness/kubernetes-api.ts';
 import { kubernetesForEachTest } from '../harness/kubernetes-for-each-test.ts';
 import { type RunResult, runAnyway } from '../harness/process.ts';
@@ -10,8 +11,6 @@ import type { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
 /** The commands of the chart's hooks, against an API that grants no more than the chart's roles do. */
-
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 let scope: Scope;
 let api: FakeKubernetesApi;

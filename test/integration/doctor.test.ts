@@ -19,6 +19,7 @@ import { type Agent, configureRuntime, startAgent } from '../harness/agent.ts';
 import { createAuthority } from '../harness/certificates.ts';
 import { startContainerd } from '../harness/containerd.ts';
 import { DirectoryNodes } from '../harness/directory-nodes.ts';
+import { entry } from '../harness/entry.ts';
 import { freePort } from '../harness/ports.ts';
 import { runAnyway } from '../harness/process.ts';
 import { startRegistry } from '../harness/registry.ts';
@@ -28,8 +29,6 @@ import { SwarmAuthority } from '../harness/swarm-certificates.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
 const MiB = 1024 * 1024;
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
-
 let scope: Scope;
 beforeEach(() => {
   scope = new Scope();

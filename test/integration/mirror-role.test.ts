@@ -2,14 +2,13 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Agent, startAgent } from '../harness/agent.ts';
+import { entry } from '../harness/entry.ts';
 import { e2eImages, imageContent, startImageRegistry } from '../harness/image-registry.ts';
 import { runAnyway } from '../harness/process.ts';
 import { type Relay, startRelay } from '../harness/relay.ts';
 import { loopbackAddresses, memberOf, type Plan, startRole } from '../harness/roles.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
-
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 let scope: Scope;
 let origin: Relay;

@@ -1,13 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { entry } from '../harness/entry.ts';
 import { parseMetrics } from '../harness/metrics.ts';
 import { freePort } from '../harness/ports.ts';
 import { start } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 const MiB = 1024 * 1024;
 
 let scope: Scope;

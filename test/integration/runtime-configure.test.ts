@@ -6,14 +6,13 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { pathOfRegistry } from '../../src/config/path-registry.ts';
 import { type Containerd, startContainerd } from '../harness/containerd.ts';
+import { entry } from '../harness/entry.ts';
 import { startImageRegistry } from '../harness/image-registry.ts';
 import { dataShares, imageOf } from '../harness/images.ts';
 import { run } from '../harness/process.ts';
 import { Scope } from '../harness/scope.ts';
 import { temporaryFolder } from '../harness/temp.ts';
 
-/** The built program when SHOAL_ENTRY names it, else the sources. */
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 /** A registry that doesn't exist (RFC 2606): what comes from it came through the configuration. */
 const registry = 'registry.example.test';
 const app = imageOf(256 * 1024, 2, dataShares);

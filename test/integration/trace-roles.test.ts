@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import path from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Agent, startAgent } from '../harness/agent.ts';
 import { attribute, type Collector, type OtlpSpan, startCollector } from '../harness/collector.ts';
+import { entry } from '../harness/entry.ts';
 import { e2eImages, startImageRegistry } from '../harness/image-registry.ts';
 import { freePort } from '../harness/ports.ts';
 import { runAnyway } from '../harness/process.ts';
@@ -10,7 +10,6 @@ import { type Relay, startRelay } from '../harness/relay.ts';
 import { loopbackAddresses, memberOf, type Plan, startRole } from '../harness/roles.ts';
 import { Scope } from '../harness/scope.ts';
 
-const entry = process.env.SHOAL_ENTRY || path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 const state = 'vendor=opaque';
 
 let scope: Scope;
