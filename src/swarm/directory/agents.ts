@@ -1,8 +1,8 @@
 import type { Hello, HelloUpdate } from '../messages.ts';
 import { Agent } from './agent.ts';
 
-/** A quarter of what is usual, as a power of two: so slow is no coincidence. */
-const slowBy = 2;
+/** An eighth of what is usual, as a power of two (rounded, from a sixth on): nodes with equal links differ by less, even on busy machines. */
+const slowBy = 3;
 /** What is usual is told by so many agents that know their pace, of so many looked at: found out anew whenever one's has changed. */
 const pacesCompared = 64;
 const agentsLookedAt = 1_024;
