@@ -10,6 +10,11 @@ const defaultSettleTime = 500;
 
 /** A shard that has resigned does not come back before: each change costs the swarm a moment without leases. Milliseconds. */
 const leastResignation = 60_000;
+/**
+ * A shard resigns when its node's link has an eighth of the usual pace, as a power of two: nodes with equal links come to a quarter now
+ * and then while they start one after the other, and what is under way at a shard that resigns is fetched twice.
+ */
+const resignsAt = 3;
 
 export function createDirectoryHost(options: DirectoryHostOptions): DirectoryHost {
   return new Host(options);
@@ -97,7 +102,7 @@ class Host implements DirectoryHost {
   /** Whether this node's link is quick enough to have others wait for what it decides. */
   #judge(): void {
     const self = this.#byId.get(this.#self);
-    const standing = self !== undefined && this.#directory.isSlow(self) ? 'resigned' : 'decides';
+    const standing = self !== undefined && this.#directory.lag(self) >= resignsAt ? 'resigned' : 'decides';
     const now = this.#clock.now();
     if (standing === this.#standing) return;
     if (standing === 'decides' && now < this.#resignedAt + leastResignation) return;

@@ -1,8 +1,8 @@
 import type { Hello, HelloUpdate } from '../messages.ts';
 import { Agent } from './agent.ts';
 
-/** An eighth of what is usual, as a power of two (rounded, from a sixth on): nodes with equal links differ by less, even on busy machines. */
-const slowBy = 3;
+/** A quarter of what is usual, as a power of two: so slow is no coincidence. */
+const slowBy = 2;
 /** What is usual is told by so many agents that know their pace, of so many looked at: found out anew whenever one's has changed. */
 const pacesCompared = 64;
 const agentsLookedAt = 1_024;
@@ -33,8 +33,13 @@ export class Agents {
   }
 
   /** Whether its link is much slower than most agents'. One whose pace is not known is not. */
-  isSlow({ hello: { pace } }: Agent): boolean {
-    return pace > 0 && pace <= this.#usual() - slowBy;
+  isSlow(agent: Agent): boolean {
+    return this.lag(agent) >= slowBy;
+  }
+
+  /** By how many powers of two its link is slower than most agents'; 0 while its pace is not known. */
+  lag({ hello: { pace } }: Agent): number {
+    return pace === 0 ? 0 : this.#usual() - pace;
   }
 
   /** The median of the paces that are known, the higher one of two. */

@@ -130,9 +130,9 @@ export class Directory {
     this.#agents.update(agent, values);
   }
 
-  /** Whether the agent's link is much slower than most agents'. */
-  isSlow(agent: Agent): boolean {
-    return this.#agents.isSlow(agent);
+  /** By how many powers of two the agent's link is slower than most agents'; 0 while its pace is not known. */
+  lag(agent: Agent): number {
+    return this.#agents.lag(agent);
   }
 
   /** A stream has ended, however it came: all that the agent held, wanted and had leased is void. */
