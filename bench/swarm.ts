@@ -65,6 +65,7 @@ async function startBench(scope: Scope): Promise<Bench> {
     nodes: nodeCount,
     megabits: (node) => (isSlow(node) ? rate / 10 : rate),
     originMegabits: originRate,
+    cheapBlobs: true,
     zone: zoneOf,
     tls: flags.tls,
     agent: {
@@ -112,10 +113,11 @@ async function lookAt(scope: Scope, { host, agent }: ClusterNode, page: boolean)
 }
 
 async function measureShoal(scope: Scope, bench: Bench): Promise<Measured> {
-  const { nodes, network, origin } = bench;
+  const { nodes, network, origin, blobServer } = bench;
   // Processes that have pulled before, as on a node: compiled code, and memory that the kernel has given already.
   await Promise.all(nodes.map((node) => bench.pull(node, 'warm')));
   origin.reset();
+  const blobsBefore = (await blobServer?.blobBytes()) ?? 0;
   const agents = (await Promise.all(nodes.map(agentPids))).flat();
   if (flags.observed === true) await Promise.all(nodes.map((node, index) => lookAt(scope, node, index === 0)));
   const sentBefore = await network.sent();
@@ -124,6 +126,7 @@ async function measureShoal(scope: Scope, bench: Bench): Promise<Measured> {
     (node) => bench.nodes[node]?.agent.cri.pullImage(bench.image('image'), patience) ?? fail(),
   );
   const cpu = await readCpu();
+  const originBytes = origin.contentBytes + ((await blobServer?.blobBytes()) ?? 0) - blobsBefore;
   const sent = await network.sent();
   let crossZone = 0;
   let betweenNodes = 0;
@@ -141,7 +144,7 @@ async function measureShoal(scope: Scope, bench: Bench): Promise<Measured> {
       return peaks.reduce((sum, peak) => sum + peak, 0);
     }),
   );
-  return { times, originBytes: origin.contentBytes, cpu, memory, betweenNodes, crossZone };
+  return { times, originBytes, cpu, memory, betweenNodes, crossZone };
 }
 
 /** The same pulls, the runtimes asking the registry themselves. */

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { initAuthority, issueCertificate } from '../../src/swarm/tls/authority.ts';
 import { type Agent, type AgentOptions, configureRuntime, startAgent } from './agent.ts';
+import { type BlobServer, startBlobServer } from './blob-server.ts';
 import { type Containerd, startContainerd } from './containerd.ts';
 import type { PullOptions } from './cri-client.ts';
 import { type ImageContent, imageContent, startImageRegistry } from './image-registry.ts';
@@ -25,6 +26,8 @@ export interface ClusterOptions<Image extends string> {
   readonly zone?: (node: number) => string;
   /** The registry is open to everybody without this. */
   readonly auth?: RegistryAuth;
+  /** nginx sends the blobs, for less CPU than the registry; the relay sees the rest alone, and breaks nothing of them. */
+  readonly cheapBlobs?: boolean;
   /** Mutual TLS between the nodes; plain text by default. */
   readonly tls?: boolean;
   /** Further keys of the section p2p of one node, whose name in the membership is `member`. */
@@ -54,6 +57,8 @@ export interface Cluster<Image extends string> {
   readonly originHost: Host;
   /** In front of the registry, behind its link: counts what leaves it and misbehaves on demand. */
   readonly origin: Relay;
+  /** Sends the blobs in the relay's place; with `cheapBlobs`. */
+  readonly blobServer: BlobServer | undefined;
   /** The image's reference, as it stands in a pod. */
   image(name: Image): string;
   content(name: Image): Promise<ImageContent>;
@@ -67,6 +72,7 @@ export interface Cluster<Image extends string> {
 
 const swarmPort = 65001;
 const registryPort = 5000;
+const relayPort = 5001;
 
 /**
  * Starts a registry and nodes with agents in one swarm, each on a machine of its own of a network that nobody else sees. All of
@@ -87,7 +93,15 @@ export async function startCluster<Image extends string>(
   const open = await startImageRegistry(scope, options.images);
   const { auth } = options;
   const registry = auth === undefined ? open : await startImageRegistry(scope, options.images, { auth });
-  const origin = await startRelay(scope, registry.url, { host: originHost, port: registryPort });
+  const { cheapBlobs = false } = options;
+  const origin = await startRelay(scope, registry.url, {
+    host: originHost,
+    port: cheapBlobs ? relayPort : registryPort,
+  });
+  const blobServer = cheapBlobs
+    ? await startBlobServer(scope, { machine: originHost, port: registryPort, root: registry.root, relay: origin })
+    : undefined;
+  const registryHost = blobServer?.host ?? origin.host;
 
   const members = hosts.map((host) => `${host.address}:${swarmPort}`);
   const tls = options.tls === true ? await certificates(scope, members) : () => ({ tls: 'off' });
@@ -102,10 +116,10 @@ export async function startCluster<Image extends string>(
       ...tls(index),
       ...options.p2p?.(index, `${host.address}:${swarmPort}`),
     };
-    const registryHosts = { [origin.host]: { plainHttp: true } };
+    const registryHosts = { [registryHost]: { plainHttp: true } };
     const agentOptions = { ...options.agent, prefix: host.prefix, registryHosts, p2p };
     return index < (options.containerds ?? 0)
-      ? await realNode(scope, host, agentOptions, origin)
+      ? await realNode(scope, host, agentOptions, `http://${registryHost}`)
       : await standInNode(scope, host, agentOptions);
   };
   // Two at a time: more only wait for each other's CPU.
@@ -116,12 +130,12 @@ export async function startCluster<Image extends string>(
 
   await Promise.all(nodes.map(({ agent }) => agent.process.until(() => seesEverybody(agent), { what: 'the swarm' })));
 
-  const image = (name: Image): string => `${origin.host}/${name}:v1`;
+  const image = (name: Image): string => `${registryHost}/${name}:v1`;
   const content = (name: Image): Promise<ImageContent> => imageContent(open.url, name);
   const expectImage = async ({ agent, host, containerd }: ClusterNode, name: Image): Promise<void> => {
     const { config, digest, blobs } = await content(name);
     const status = await agent.cri.imageStatus(image(name));
-    const repoDigest = `${origin.host}/${name}@${digest}`;
+    const repoDigest = `${registryHost}/${name}@${digest}`;
     if (status?.id !== config || !status.repo_digests.includes(repoDigest)) {
       throw new Error(`${host.name} has ${status?.id} (${status?.repo_digests}), not ${config} (${repoDigest})`);
     }
@@ -135,6 +149,7 @@ export async function startCluster<Image extends string>(
     nodes,
     originHost,
     origin,
+    blobServer,
     image,
     content,
     async pull(node, name, pullOptions) {
@@ -153,8 +168,8 @@ function seesEverybody(agent: Agent): boolean {
   return count('a member of the swarm does not answer') === count('a member of the swarm answers again');
 }
 
-async function realNode(scope: Scope, host: Host, options: AgentOptions, origin: Relay): Promise<ClusterNode> {
-  const containerd = await startContainerd(scope, { prefix: host.prefix, server: origin.url });
+async function realNode(scope: Scope, host: Host, options: AgentOptions, server: string): Promise<ClusterNode> {
+  const containerd = await startContainerd(scope, { prefix: host.prefix, server });
   const agent = await startAgent(scope, { ...options, runtimeSocket: containerd.socket });
   await configureRuntime(agent, containerd);
   return clusterNode(host, agent, containerd, containerd);
