@@ -51,7 +51,7 @@ const originRate = Number(flags['origin-rate'] ?? rate);
 const zones = Number(flags.zones);
 const isSlow = (node: number): boolean => flags['slow-node'] && node === nodeCount - 1;
 const zoneOf = (node: number): string => `zone${node % zones}`;
-const images = { image: opaque(Number(flags.image) * MiB, Number(flags.layers)), warm: opaque(64 * MiB) };
+const images = { image: opaque(Number(flags.image) * MiB, Number(flags.layers)), warm: opaque(252 * MiB, 3) };
 
 /** A pull may take minutes at a low rate: no deadline. */
 const patience = { signal: new AbortController().signal };
