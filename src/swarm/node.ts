@@ -4,7 +4,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { RemoteSpans } from '../telemetry/remote-spans.ts';
 import type { TraceHeaders } from '../telemetry/trace-context.ts';
 import type { DirectoryStat } from './directory/directory.ts';
-import { leasesPerOrigin } from './directory/origins.ts';
+import { firstLeases } from './directory/origins.ts';
 import { createDirectoryHost } from './directory-service/host.ts';
 import { createDirectoryLinks } from './directory-service/links.ts';
 import { createDirectoryServer, type DirectoryServer } from './directory-service/server.ts';
@@ -138,7 +138,7 @@ export class SwarmNode {
       slots: this.#pieces?.slots ?? 1,
       pace: 0,
       // All that an origin has, so that nodes ask the registry themselves only for what no mirror can get.
-      leases: role === 'mirror' ? leasesPerOrigin : 0,
+      leases: role === 'mirror' ? firstLeases : 0,
     };
   }
 

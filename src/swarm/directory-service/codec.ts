@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { loadSync, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import protobuf from 'protobufjs';
 import { packageRoot } from '../../paths.ts';
 import { formatTraceparent, parseTraceparent } from '../../telemetry/trace-context.ts';
 import { peersPerTake } from '../limits.ts';
@@ -42,25 +42,15 @@ type Readers<Message extends { readonly kind: string }> = {
   readonly [K in Kind<Message>]: (fields: Fields) => Extract<Message, { readonly kind: K }>;
 };
 
-const attend = (() => {
-  const definitions = loadSync(path.join(packageRoot, 'proto/swarm.proto'), {
-    defaults: true,
-    oneofs: true,
-    enums: String,
-    longs: Number,
-  });
-  const service = definitions['shoal.swarm.v1.Directory'] as ServiceDefinition;
-  return service.Attend as MethodDefinition<object, object>;
-})();
+const root = protobuf.loadSync(path.join(packageRoot, 'proto/swarm.proto'));
+/** Taken from the library as they are: gRPC's loader makes an object of each message twice, and that was half a frame's cost. */
+const agentFrames = root.lookupType('shoal.swarm.v1.AgentFrame');
+const shardFrames = root.lookupType('shoal.swarm.v1.ShardFrame');
 
-const failures: Readonly<Record<string, Failure>> = {
-  FAILURE_ABSENT: 'absent',
-  FAILURE_UNREACHABLE: 'unreachable',
-  FAILURE_CORRUPT: 'corrupt',
-};
-const roles: Readonly<Record<string, Role>> = { ROLE_AGENT: 'agent', ROLE_MIRROR: 'mirror' };
-
-const standings: Readonly<Record<string, Standing>> = { STANDING_DECIDES: 'decides', STANDING_RESIGNED: 'resigned' };
+const failures: readonly Failure[] = ['absent', 'unreachable', 'corrupt'];
+const roles: readonly Role[] = ['agent', 'mirror'];
+/** 0: nothing is said of it. */
+const standings: readonly (Standing | undefined)[] = [undefined, 'decides', 'resigned'];
 
 const agentReaders: Readers<AgentMessage> = {
   want: (fields) => ({
@@ -101,38 +91,37 @@ const shardReaders: Readers<ShardMessage> = {
 };
 
 export function encodeAgentFrame({ hello, messages }: AgentFrame): Buffer {
-  return attend.requestSerialize({
-    ...(hello !== undefined && { hello: { ...hello, role: nameOf(roles, hello.role) } }),
+  return encode(agentFrames, {
+    ...(hello !== undefined && { hello: { ...hello, role: roles.indexOf(hello.role) } }),
     messages: messages.map((message) => ({ [message.kind]: fieldsOf(message) })),
   });
 }
 
 function fieldsOf(message: AgentMessage | ShardMessage): object {
-  if (message.kind === 'failed') return { ...message, failure: nameOf(failures, message.failure) };
+  if (message.kind === 'failed') return { ...message, failure: failures.indexOf(message.failure) };
   if ('trace' in message && message.trace !== undefined) return { ...message, trace: asTraceBytes(message.trace) };
   return message;
 }
 
 /** Throws a `FrameError` that says what is wrong with it. */
 export function decodeAgentFrame(bytes: Buffer): AgentFrame {
-  const frame = decode(attend.requestDeserialize, bytes);
+  const frame = decode(agentFrames, bytes);
   const hello = frame.hello as Fields | null;
   return { ...(hello !== null && { hello: helloOf(hello) }), messages: messagesOf(frame, agentReaders) };
 }
 
 export function encodeShardFrame({ standing, messages }: ShardFrame): Buffer {
-  return attend.responseSerialize({
-    ...(standing !== undefined && { standing: nameOf(standings, standing) }),
+  return encode(shardFrames, {
+    ...(standing !== undefined && { standing: standings.indexOf(standing) }),
     messages: messages.map((message) => ({ [message.kind]: fieldsOf(message) })),
   });
 }
 
 /** Throws a `FrameError` that says what is wrong with it. */
 export function decodeShardFrame(bytes: Buffer): ShardFrame {
-  const frame = decode(attend.responseDeserialize, bytes);
-  const unsaid = frame.standing === 'STANDING_UNSAID';
+  const frame = decode(shardFrames, bytes);
   return {
-    ...(!unsaid && { standing: named(standings, frame.standing, 'standing') }),
+    ...(frame.standing !== 0 && { standing: named(standings, frame.standing, 'standing') }),
     messages: messagesOf(frame, shardReaders),
   };
 }
@@ -152,9 +141,15 @@ export function encodedSize(message: AgentMessage | ShardMessage): number {
 /** Bytes that a hello takes in a frame, at most. */
 export const largestHello = 64 + 255 + longestAddress + 63;
 
-function decode(deserialize: (bytes: Buffer) => object, bytes: Buffer): Fields {
+/** What goes in has the fields' types: the messages', without numbers that the bounds forbid. */
+function encode(type: protobuf.Type, frame: object): Buffer {
+  // On Node it writes into Buffers, which its types don't say.
+  return type.encode(frame as protobuf.Message).finish() as Buffer;
+}
+
+function decode(type: protobuf.Type, bytes: Buffer): Fields {
   try {
-    return deserialize(bytes) as Fields;
+    return type.decode(bytes) as unknown as Fields;
   } catch (error) {
     throw new FrameError('a frame that is not of the protocol', { cause: error });
   }
@@ -206,13 +201,9 @@ function keyOf({ blob, piece }: Fields): { readonly blob: string; readonly piece
   return { blob: asDigest(blob), piece: asPiece(piece) };
 }
 
-/** An unknown number of an enum comes as that number. */
-function named<T>(names: Readonly<Record<string, T>>, value: unknown, field: string): T {
-  const found = typeof value === 'string' ? names[value] : undefined;
+/** Enums come as numbers, also those that are none of ours. */
+function named<T>(names: readonly (T | undefined)[], value: unknown, field: string): T {
+  const found = typeof value === 'number' ? names[value] : undefined;
   if (found === undefined) throw new FrameError(`${field} has a value that is not of the protocol`);
   return found;
-}
-
-function nameOf<T extends string>(names: Readonly<Record<string, T>>, value: T): string {
-  return Object.keys(names).find((name) => names[name] === value) ?? value;
 }

@@ -82,7 +82,7 @@ export class Directory {
       now,
       changed: (piece) => this.#changed(piece),
     });
-    this.#origins = new Origins(options.shards);
+    this.#origins = new Origins(options.shards, now);
     this.#decider = new Decider({
       agents: this.#agents,
       choice: new PeerChoice(this.#agents, random, now),
@@ -213,6 +213,7 @@ export class Directory {
     const known = this.#pieces.find(message.blob, message.piece);
     const want = known === undefined ? undefined : agent.wants.get(known);
     const leased = want?.grant === 'lease';
+    if (leased) this.#origins.arrived(want.piece);
     if (want !== undefined) this.#withdraw(want);
     const full = agent.holdings >= this.#limits.holdingsPerAgent || (known === undefined && this.#isFull());
     if (full || agent.banned) {

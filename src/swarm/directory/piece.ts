@@ -40,6 +40,8 @@ export class Piece {
   /** Wants that were decided and are under way, the lease among them. */
   granted = 0;
   lease: Want | undefined;
+  /** When the last lease was given. Milliseconds. */
+  leasedAt = 0;
   /** Where mirrors would fetch it from. */
   source = '';
   /** Mirrors that gave its lease back. */
