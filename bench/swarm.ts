@@ -25,6 +25,8 @@ const { values: flags } = parseArgs({
     /** MiB of random bytes. */
     image: { type: 'string', default: '256' },
     layers: { type: 'string', default: '4' },
+    /** MiB of an image that all nodes pull before: like nodes that have been at work. It takes a slow node ten times as long. */
+    warm: { type: 'string', default: '252' },
     /** Seconds between the beginnings of two nodes' pulls. */
     stagger: { type: 'string', default: '0' },
     /** The nodes are in so many zones, by turns. */
@@ -51,7 +53,10 @@ const originRate = Number(flags['origin-rate'] ?? rate);
 const zones = Number(flags.zones);
 const isSlow = (node: number): boolean => flags['slow-node'] && node === nodeCount - 1;
 const zoneOf = (node: number): string => `zone${node % zones}`;
-const images = { image: opaque(Number(flags.image) * MiB, Number(flags.layers)), warm: opaque(252 * MiB, 3) };
+const images = {
+  image: opaque(Number(flags.image) * MiB, Number(flags.layers)),
+  warm: opaque(Number(flags.warm) * MiB, 3),
+};
 
 /** A pull may take minutes at a low rate: no deadline. */
 const patience = { signal: new AbortController().signal };

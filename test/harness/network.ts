@@ -46,8 +46,8 @@ const headerBytes = 66;
 /** The size of a token bucket: it holds two of the 64 KiB that the kernel hands on at once. */
 const burst = '128k';
 /**
- * What waits before a host's link, in milliseconds at its rate; more is lost, as at a switch's port. A connection keeps four frames
- * under way at the least (BBR), and a node has a dozen at work: with 256 KiB a tenth of all payload was sent twice.
+ * What waits before a host's link, in milliseconds at its rate; more is lost, as at a switch's port. A node has a dozen
+ * connections at work: with 256 KiB a tenth of all payload was sent twice.
  */
 const queueMs = 20;
 const leastQueueBytes = 1024 * 1024;
@@ -76,7 +76,7 @@ export async function createNetwork(scope: Scope, options: readonly HostOptions[
       `link set ${port} master switch up`,
     ]);
     const address = addressOf(index);
-    await ip(namespace, [`address add ${address}/16 dev eth0`, 'link set eth0 up']);
+    await ip(namespace, [`address add ${address}/16 dev eth0 noprefixroute`, 'link set eth0 up', route(address)]);
     await tc(hub, [downlink(port, megabits)]);
     await tc(namespace, uplink(megabits, options.length));
     members.push({
@@ -117,6 +117,11 @@ export async function createNetwork(scope: Scope, options: readonly HostOptions[
 
 function addressOf(index: number): string {
   return `10.77.${Math.floor(index / 250)}.${(index % 250) + 1}`;
+}
+
+/** To every other host. Linux' own default for congestion, whatever this machine's is: figures are then comparable. */
+function route(address: string): string {
+  return `route add 10.77.0.0/16 dev eth0 src ${address} congctl cubic`;
 }
 
 /** What leaves a host waits in one queue for each destination, which are served in turn: so each is counted, too. */

@@ -161,8 +161,28 @@ describe('leases', () => {
     shard.join('a');
     for (let piece = 0; piece < 5; piece += 1) shard.want('a', piece);
     expect(shard.decisions()).toEqual(['a lease 0', 'a lease 1']);
+    shard.advance(2_000);
     shard.have('a', 0);
     expect(shard.decisions()).toEqual(['a lease 2']);
+  });
+
+  test('that share grows while leases end soon, fourfold at most, and shrinks to one while they end late', () => {
+    const shard = new Shard({ shards: 16 });
+    shard.join('a');
+    for (let piece = 0; piece < 100; piece += 1) shard.want('a', piece);
+    const underWay = shard.decisions().map((decision) => Number(decision.split(' ')[2]));
+    const endAll = (after: number): void => {
+      shard.advance(after);
+      for (const piece of underWay.splice(0)) {
+        shard.have('a', piece);
+        underWay.push(...shard.decisions().map((decision) => Number(decision.split(' ')[2])));
+      }
+    };
+    expect(underWay).toHaveLength(2);
+    for (let round = 0; round < 4; round += 1) endAll(10);
+    expect(underWay).toHaveLength(8);
+    for (let round = 0; round < 4; round += 1) endAll(5_000);
+    expect(underWay).toHaveLength(1);
   });
 
   test('another origin has leases of its own', () => {

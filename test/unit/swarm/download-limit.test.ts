@@ -26,8 +26,14 @@ describe('pieces that a node takes at once', () => {
 
   test('are few over a slow link, whose bytes do not come sooner for their being many', () => {
     const { limit, clock } = open();
-    download(limit, clock, 100, () => 1.25e6);
+    download(limit, clock, 100, () => 0.4e6);
     expect(limit.count).toBeLessThanOrEqual(2);
+  });
+
+  test('stay as many as come within a second each', () => {
+    const { limit, clock } = open();
+    download(limit, clock, 200, () => 6.25e6);
+    expect(limit.count).toBe(8);
   });
 
   test('stay many where each brings what its peer gives', () => {
@@ -38,7 +44,7 @@ describe('pieces that a node takes at once', () => {
 
   test('become more again when the link is quick', () => {
     const { limit, clock } = open();
-    download(limit, clock, 100, () => 1.25e6);
+    download(limit, clock, 100, () => 0.4e6);
     download(limit, clock, 100, () => 100e6);
     expect(limit.count).toBe(8);
   });
