@@ -25,7 +25,7 @@ export interface BlobServerOptions {
 
 /**
  * docker-registry reads 4 MiB for each range that it is asked for, and uses 4 ms of CPU: with one machine for all, that is taken
- * from the nodes. This sends a range for a fiftieth of that.
+ * from the nodes. nginx sends a range for a thirtieth of that.
  */
 export async function startBlobServer(scope: Scope, options: BlobServerOptions): Promise<BlobServer> {
   const { machine, port, root, relay } = options;

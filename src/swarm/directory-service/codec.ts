@@ -47,6 +47,7 @@ const root = protobuf.loadSync(path.join(packageRoot, 'proto/swarm.proto'));
 const agentFrames = root.lookupType('shoal.swarm.v1.AgentFrame');
 const shardFrames = root.lookupType('shoal.swarm.v1.ShardFrame');
 
+/** By their numbers in the .proto. */
 const failures: readonly Failure[] = ['absent', 'unreachable', 'corrupt'];
 const roles: readonly Role[] = ['agent', 'mirror'];
 /** 0: nothing is said of it. */
