@@ -34,7 +34,8 @@ describe('the completion of bash', () => {
     expect(completed('shoal', 'runtime', 'configure', '--runtime', 'p')).toEqual(['podman']);
   });
 
-  test('knows every command and every option', () => {
+  // A bash for each of them.
+  test('knows every command and every option', { timeout: 60_000 }, () => {
     for (const { path, options } of entries) {
       const words = path.split(' ');
       expect(completed(...words)).toContain(words.at(-1));
