@@ -15,6 +15,8 @@ namespace shoal {
 
 // Of so many slots one may stay empty until the next completion.
 constexpr size_t kSlotsPerSpare = 16;
+// Requests of one io_submit.
+constexpr size_t kLargestBatch = 64;
 
 AioEngine::AioEngine(const AioLibrary& library, int file, size_t depth, std::shared_ptr<CompletionSink> sink)
     : library_(library), file_(file), sink_(std::move(sink)), slots_(depth), events_(depth) {
@@ -97,8 +99,7 @@ bool AioEngine::TakeQueued() {
 // busy (docs/store.md, measured).
 size_t AioEngine::BatchSize() const {
   constexpr size_t kUnplugged = 2;
-  constexpr size_t kMost = 64;
-  const size_t count = std::min(ready_.size(), kMost);
+  const size_t count = std::min(ready_.size(), kLargestBatch);
   for (size_t i = 1; i < count; ++i) {
     if (ready_[i]->request.Follows(ready_[i - 1]->request)) return std::min(count, kUnplugged);
   }
@@ -106,7 +107,7 @@ size_t AioEngine::BatchSize() const {
 }
 
 void AioEngine::SubmitReady() {
-  iocb* batch[64];
+  iocb* batch[kLargestBatch];
   while (!ready_.empty()) {
     const size_t count = BatchSize();
     for (size_t i = 0; i < count; ++i) {
