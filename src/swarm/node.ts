@@ -137,7 +137,7 @@ export class SwarmNode {
       role: role === 'mirror' ? 'mirror' : 'agent',
       slots: this.#pieces?.slots ?? 1,
       pace: 0,
-      // All that an origin has, so that nodes ask the registry themselves only for what no mirror can get.
+      // All that an origin has at first, so that nodes ask the registry themselves only for what no mirror can get.
       leases: role === 'mirror' ? firstLeases : 0,
     };
   }
