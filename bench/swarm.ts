@@ -118,11 +118,10 @@ async function lookAt(scope: Scope, { host, agent }: ClusterNode, page: boolean)
 }
 
 async function measureShoal(scope: Scope, bench: Bench): Promise<Measured> {
-  const { nodes, network, origin, blobServer } = bench;
+  const { nodes, network } = bench;
   // Processes that have pulled before, as on a node: compiled code, and memory that the kernel has given already.
   await Promise.all(nodes.map((node) => bench.pull(node, 'warm')));
-  origin.reset();
-  const blobsBefore = (await blobServer?.blobBytes()) ?? 0;
+  const contentBefore = await bench.contentBytes();
   const agents = (await Promise.all(nodes.map(agentPids))).flat();
   if (flags.observed === true) await Promise.all(nodes.map((node, index) => lookAt(scope, node, index === 0)));
   const sentBefore = await network.sent();
@@ -131,7 +130,7 @@ async function measureShoal(scope: Scope, bench: Bench): Promise<Measured> {
     (node) => bench.nodes[node]?.agent.cri.pullImage(bench.image('image'), patience) ?? fail(),
   );
   const cpu = await readCpu();
-  const originBytes = origin.contentBytes + ((await blobServer?.blobBytes()) ?? 0) - blobsBefore;
+  const originBytes = (await bench.contentBytes()) - contentBefore;
   const sent = await network.sent();
   let crossZone = 0;
   let betweenNodes = 0;

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { initAuthority, issueCertificate } from '../../src/swarm/tls/authority.ts';
 import { type Agent, type AgentOptions, configureRuntime, startAgent } from './agent.ts';
-import { type BlobServer, startBlobServer } from './blob-server.ts';
+import { startBlobServer } from './blob-server.ts';
 import { type Containerd, startContainerd } from './containerd.ts';
 import type { PullOptions } from './cri-client.ts';
 import { type ImageContent, imageContent, startImageRegistry } from './image-registry.ts';
@@ -57,8 +57,8 @@ export interface Cluster<Image extends string> {
   readonly originHost: Host;
   /** In front of the registry, behind its link: counts what leaves it and misbehaves on demand. */
   readonly origin: Relay;
-  /** Sends the blobs in the relay's place; with `cheapBlobs`. */
-  readonly blobServer: BlobServer | undefined;
+  /** Bytes of blobs and manifests that have left the registry, bodies alone, whoever sent them. */
+  contentBytes(): Promise<number>;
   /** The image's reference, as it stands in a pod. */
   image(name: Image): string;
   content(name: Image): Promise<ImageContent>;
@@ -149,7 +149,7 @@ export async function startCluster<Image extends string>(
     nodes,
     originHost,
     origin,
-    blobServer,
+    contentBytes: async () => origin.contentBytes + ((await blobServer?.blobBytes()) ?? 0),
     image,
     content,
     async pull(node, name, pullOptions) {
