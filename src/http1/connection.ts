@@ -33,6 +33,8 @@ export interface ResponseSink {
 
 /** One `read` of the kernel: a large one costs fewer calls, and the buffer is used again for each. */
 const readBytes = 256 * 1024;
+/** The largest TLS record's content (RFC 8446 section 5.1). */
+const recordBytes = 16 * 1024;
 /** Informational answers (1xx) before the real one: some proxies send a few, a hostile server would never stop. */
 const maxInformational = 16;
 
@@ -52,7 +54,11 @@ export class Connection {
   /** Of the body under way; undefined while the head is read. */
   #framing: Framing | undefined;
   /** Set while the sink has the connection paused: what was read and not looked at yet. */
-  #held: Buffer | undefined;
+  #held: Buffer[] | undefined;
+  /** The buffer whose bytes the sink got last. */
+  #lent: Uint8Array | undefined;
+  /** What became of the connection while it was paused: looked at after what is held. */
+  #afterHeld: (() => void)[] = [];
   #keepAlive = true;
   #informational = 0;
   #headTimer: NodeJS.Timeout | undefined;
@@ -68,10 +74,12 @@ export class Connection {
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint;
     const { host, port, secureContext } = endpoint;
-    const buffer = Buffer.allocUnsafeSlow(readBytes);
+    const usual = Buffer.allocUnsafeSlow(readBytes);
+    const spare = Buffer.allocUnsafeSlow(recordBytes);
     const onread = {
-      buffer,
-      callback: (length: number): boolean => this.#read(buffer.subarray(0, length)),
+      // While it is paused the sink still works on what lies in the one. A TLS socket brings what it has decrypted all the same.
+      buffer: () => (this.#held !== undefined && this.#lent === usual ? spare : usual),
+      callback: (length: number, buffer: Uint8Array): boolean => this.#received(buffer, length),
     };
     this.#socket =
       secureContext === undefined
@@ -96,11 +104,13 @@ export class Connection {
     this.#socket.on('timeout', () => this.#fail(timeout(`no byte within ${endpoint.transferTimeoutMs} ms`)));
     this.#socket.on('error', (error) => this.#fail(error));
     this.#socket.once('end', () => {
-      if (this.#framing?.endsWithConnection && this.#sink !== undefined) this.#end(this.#sink);
+      this.#onceRead(() => {
+        if (this.#framing?.endsWithConnection && this.#sink !== undefined) this.#end(this.#sink);
+      });
     });
     this.#socket.once('close', () => {
       clearTimeout(impatience);
-      this.#fail(new Error('the connection was closed before the answer was complete'));
+      this.#onceRead(() => this.#fail(new Error('the connection was closed before the answer was complete')));
       this.onClose();
     });
   }
@@ -137,13 +147,37 @@ export class Connection {
     if (this.#closed || held === undefined) return;
     this.#held = undefined;
     this.#socket.setTimeout(this.#endpoint.transferTimeoutMs);
-    // What was held lies in the read buffer: it has to be through before the socket may write there again.
-    if (this.#read(held)) this.#socket.resume();
+    for (let bytes = held.shift(); bytes !== undefined; bytes = held.shift()) {
+      if (this.#read(bytes)) continue;
+      // Paused once more, or failed.
+      if (this.#held !== undefined) this.#held = [...this.#held, ...held];
+      return;
+    }
+    for (const action of this.#afterHeld.splice(0)) action();
+    if (!this.#closed) this.#socket.resume();
   }
 
   /** Ends the connection; the answer under way fails with the error. */
   destroy(error: Error): void {
     this.#fail(error);
+  }
+
+  /** Takes what the socket has read into the buffer. Gives whether it is to go on. */
+  #received(buffer: Uint8Array, length: number): boolean {
+    const bytes = Buffer.from(buffer.buffer, buffer.byteOffset, length);
+    if (this.#held !== undefined) {
+      // Decrypted before it was paused: as much as one read of the socket brought.
+      this.#held.push(Buffer.from(bytes));
+      return false;
+    }
+    this.#lent = buffer;
+    return this.#read(bytes);
+  }
+
+  /** Does it when everything that was read before has been taken. */
+  #onceRead(action: () => void): void {
+    if (this.#held === undefined) action();
+    else this.#afterHeld.push(action);
   }
 
   /** Gives whether to go on reading. */
@@ -181,7 +215,7 @@ export class Connection {
   }
 
   #pause(rest: Buffer): false {
-    this.#held = rest;
+    this.#held = [rest];
     // While nobody reads, no byte can come: that is not the server's fault.
     this.#socket.setTimeout(0);
     return false;

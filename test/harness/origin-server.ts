@@ -1,6 +1,9 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { IssuedCertificate } from './certificates.ts';
 import type { Scope } from './scope.ts';
 
 /** A request that the origin has received. */
@@ -22,20 +25,28 @@ export interface OriginServer {
 
 /**
  * An HTTP server on loopback that answers as the test says: for what no real registry can be made to do. `attempt` counts
- * the requests before this one.
+ * the requests before this one. With a certificate it speaks https.
  */
 export async function startOrigin(
   scope: Scope,
   answer: (request: ReceivedRequest, response: ServerResponse, attempt: number) => void,
+  certificate?: IssuedCertificate,
 ): Promise<OriginServer> {
   const requests: ReceivedRequest[] = [];
-  const server = createServer((message, response) => {
+  const listener = (message: IncomingMessage, response: ServerResponse): void => {
     const request = { method: message.method ?? '', url: message.url ?? '', headers: message.headers };
     requests.push(request);
     // The client ends some of the connections in the middle: that is the test's subject, not its failure.
     response.on('error', () => {});
     answer(request, response, requests.length - 1);
-  });
+  };
+  const server =
+    certificate === undefined
+      ? createServer(listener)
+      : createTlsServer(
+          { cert: await readFile(certificate.certificateFile), key: await readFile(certificate.keyFile) },
+          listener,
+        );
   let connections = 0;
   server.on('connection', () => {
     connections += 1;
@@ -49,7 +60,7 @@ export async function startOrigin(
   const { port } = server.address() as AddressInfo;
   return {
     host: `127.0.0.1:${port}`,
-    url: `http://127.0.0.1:${port}`,
+    url: `${certificate === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     requests,
     get connections() {
       return connections;

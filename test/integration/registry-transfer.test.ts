@@ -4,8 +4,10 @@ import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { createRegistryClient } from '../../src/registry/client.ts';
+import type { RegistryHosts } from '../../src/registry/endpoint.ts';
 import type { BlobOptions, ByteRange, Credentials, RegistryClient } from '../../src/registry/types.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { createAuthority } from '../harness/certificates.ts';
 import { startOrigin } from '../harness/origin-server.ts';
 import { Scope } from '../harness/scope.ts';
 
@@ -25,10 +27,14 @@ beforeEach(() => {
 });
 afterEach(() => scope.close());
 
-function createClient(options: { transferTimeout?: number; parallels?: number }): RegistryClient {
+function createClient(options: {
+  transferTimeout?: number;
+  parallels?: number;
+  hosts?: RegistryHosts;
+}): RegistryClient {
   const created = createRegistryClient(
     {
-      hosts: {},
+      hosts: options.hosts ?? {},
       connectTimeout: 5,
       transferTimeout: options.transferTimeout ?? 15,
       parallels: options.parallels ?? 8,
@@ -252,26 +258,38 @@ describe('a transfer', () => {
 });
 
 describe('the consumer of a transfer', () => {
-  test('gets the next chunk only when it has digested the last, and all of them when the registry hangs up', async () => {
-    const origin = await startOrigin(scope, ({ headers }, response) => {
-      response.shouldKeepAlive = false;
-      serve(response, parseRange(headers.range));
-    });
-    const chunks: Buffer[] = [];
-    let digesting = 0;
-    let overlaps = 0;
-    const onData = async (chunk: Buffer) => {
-      digesting += 1;
-      if (digesting > 1) overlaps += 1;
-      await new Promise((resolve) => setImmediate(resolve));
-      chunks.push(Buffer.from(chunk));
-      digesting -= 1;
-    };
-    const repository = { registry: origin.host, repository: 'a/b' };
-    await client.fetchBlob(repository, digest, { credentials: anonymous, range: middle, size: blob.length, onData });
-    expect(overlaps).toBe(0);
-    expect(Buffer.concat(chunks).equals(blob.subarray(middle.start, middle.end))).toBe(true);
-  });
+  test.each(['http', 'https'])(
+    'gets the next chunk only when it has digested the last, and all of them when the registry hangs up: %s',
+    async (scheme) => {
+      const authority = scheme === 'https' ? await createAuthority(scope) : undefined;
+      const origin = await startOrigin(
+        scope,
+        ({ headers }, response) => {
+          response.shouldKeepAlive = false;
+          serve(response, parseRange(headers.range));
+        },
+        await authority?.issue('registry', ['IP:127.0.0.1']),
+      );
+      if (authority !== undefined) {
+        client = createClient({ hosts: { [origin.host]: { plainHttp: false, caFile: authority.certificateFile } } });
+      }
+      const chunks: Buffer[] = [];
+      let digesting = 0;
+      let overlaps = 0;
+      const onData = async (chunk: Buffer) => {
+        digesting += 1;
+        if (digesting > 1) overlaps += 1;
+        await new Promise((resolve) => setImmediate(resolve));
+        chunks.push(Buffer.from(chunk));
+        digesting -= 1;
+      };
+      const repository = { registry: origin.host, repository: 'a/b' };
+      await client.fetchBlob(repository, digest, { credentials: anonymous, range: middle, size: blob.length, onData });
+      expect(overlaps).toBe(0);
+      expect(Buffer.concat(chunks).equals(blob.subarray(middle.start, middle.end))).toBe(true);
+      expect(origin.requests).toHaveLength(1);
+    },
+  );
 
   test('may digest for longer than the registry may stall', async () => {
     const transferTimeout = 0.2;
