@@ -75,9 +75,9 @@ export class Connection {
     this.#endpoint = endpoint;
     const { host, port, secureContext } = endpoint;
     const usual = Buffer.allocUnsafeSlow(readBytes);
-    const spare = Buffer.allocUnsafeSlow(recordBytes);
+    // While it is paused the sink still works on what lies in the one. A TLS socket brings what it has decrypted all the same.
+    const spare = secureContext === undefined ? usual : Buffer.allocUnsafeSlow(recordBytes);
     const onread = {
-      // While it is paused the sink still works on what lies in the one. A TLS socket brings what it has decrypted all the same.
       buffer: () => (this.#held !== undefined && this.#lent === usual ? spare : usual),
       callback: (length: number, buffer: Uint8Array): boolean => this.#received(buffer, length),
     };
