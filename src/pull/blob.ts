@@ -146,9 +146,12 @@ export class Blob {
     this.#verification?.progress.advance(pieces);
   }
 
-  /** Somebody waits for a piece, on its way or not. */
-  get isAwaited(): boolean {
-    for (const waiters of this.#waiters.values()) for (const waiter of waiters) if (waiter.asks) return true;
+  /** Whether somebody waits for a piece, or for one of the run's, on its way or not. */
+  isAwaited(run: Run = { from: 0, to: this.layout.count }): boolean {
+    for (const [index, waiters] of this.#waiters) {
+      if (index < run.from || index >= run.to) continue;
+      for (const waiter of waiters) if (waiter.asks) return true;
+    }
     return false;
   }
 

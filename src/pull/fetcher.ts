@@ -1,4 +1,5 @@
 import type { PieceStore } from '../store/types.ts';
+import { untilAborted } from '../until-aborted.ts';
 import type { Blob } from './blob.ts';
 import type { BlobFetcher } from './fetching.ts';
 import type { OriginFetch } from './origin-fetch.ts';
@@ -7,25 +8,32 @@ import type { Source } from './source.ts';
 
 const MiB = 1024 * 1024;
 
-/** One request's share of a blob: large enough that a request's cost vanishes, small enough to spread a blob over several. */
-const runBytes = 16 * MiB;
+/**
+ * One request's share of a blob: small enough to spread a blob over several connections. A registry that turned out to be
+ * faster than its readers needs no second connection, and is asked for more at a time: each request costs it milliseconds.
+ */
+const leastRunBytes = 16 * MiB;
+const mostRunBytes = 64 * MiB;
 /** Requests to one registry at once, by default. The runtime itself uses three a pull. */
 const defaultRequestsPerRegistry = 4;
 /** On top of them, for readers that have waited for `starvedMs` behind others: each gets a piece, so that it does not give up. */
 const requestsForStarved = 2;
 const starvedMs = 250;
+/** Bytes that are asked for ahead of the runtime at most, however large the store, unless one request is for more. */
+const mostAskedAhead = 32 * MiB;
 /**
- * Bytes that wait for the runtime at most, however large the store. A slow registry never gets that far ahead; a fast one
- * would only take the processor from the runtime, which is the slower of the two then.
+ * Bytes that lie ready for the runtime when a request is held back (its connection is not read), until half of them are
+ * left. A slow registry never gets that far ahead; a fast one would only take the processor from the runtime, which is the
+ * slower of the two then.
  */
-const enoughAhead = 32 * MiB;
+const enoughReady = 8 * MiB;
 /** After a failure the blob is left alone for this long, doubled each time, unless a reader asks. */
 const firstPauseMs = 1_000;
 /** Failures in a row after which only a reader's demand starts another attempt. */
 const patience = 4;
 
 export interface FetcherOptions {
-  readonly origin: OriginFetch;
+  readonly origin: Pick<OriginFetch, 'fetch' | 'isUnranged'>;
   readonly store: Pick<PieceStore, 'readAheadBytes'>;
   /** All requests at once (`p2p.proxyFsParallels`). */
   readonly parallels: number;
@@ -59,6 +67,10 @@ export class Fetcher implements BlobFetcher {
   readonly #runs = new Map<Blob, Set<AbortController>>();
   readonly #requests = new Map<string, number>();
   readonly #pauses = new WeakMap<Blob, Pause>();
+  /** How much a registry is asked for at a time, in bytes; the least where nothing is known. */
+  readonly #runBytes = new Map<string, number>();
+  /** Go on with the requests that are held back, once something has moved. */
+  #held: (() => void)[] = [];
   /** Since when a blob's reader has waited behind others. Milliseconds. */
   readonly #starving = new WeakMap<Blob, number>();
   #inFlight = 0;
@@ -90,6 +102,7 @@ export class Fetcher implements BlobFetcher {
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
+      for (const goOn of this.#held.splice(0)) goOn();
       for (let choice = this.#choose(); choice !== undefined; choice = this.#choose()) void this.#fetch(choice);
     });
   }
@@ -116,15 +129,16 @@ export class Fetcher implements BlobFetcher {
     const [index] = blob.askedFor();
     if (index === undefined) return undefined;
     const end = Math.max(index + 1, ...[...blob.interests].filter((i) => i.from <= index).map((i) => i.to));
-    return this.#runAt(blob, source, index, end, runBytes);
+    return this.#runAt(blob, source, index, end, this.#runBytesOf(source));
   }
 
   #aheadRun(blob: Blob, source: Source): Run | undefined {
-    const readAheadBytes = Math.min(this.#options.store.readAheadBytes, enoughAhead);
+    const runBytes = this.#runBytesOf(source);
+    const readAheadBytes = Math.min(this.#options.store.readAheadBytes, Math.max(mostAskedAhead, runBytes));
     let room = readAheadBytes;
     for (const { table } of this.#blobs) room -= table.windowBytes;
     // The window opens piece by piece as the readers move on: wait until it has room for a request worth making.
-    if (room < Math.min(runBytes, readAheadBytes / 4) || this.#isPaused(blob)) return undefined;
+    if (room < Math.min(leastRunBytes, readAheadBytes / 4) || this.#isPaused(blob)) return undefined;
     for (const interest of blob.interests) {
       const aheadPieces = Math.ceil(interest.aheadBytes / blob.layout.pieceLength);
       const end = Math.min(interest.to, interest.from + aheadPieces);
@@ -149,7 +163,7 @@ export class Fetcher implements BlobFetcher {
         setTimeout(() => this.poke(), starvedMs).unref();
       } else if (now - since >= starvedMs) {
         const source = this.#freeSource(blob, this.#requestsPerRegistry + requestsForStarved);
-        const run = source && this.#runAt(blob, source, index, index + 1, runBytes);
+        const run = source && this.#runAt(blob, source, index, index + 1, leastRunBytes);
         if (source !== undefined && run !== undefined) return { blob, run, source };
       }
     }
@@ -161,6 +175,39 @@ export class Fetcher implements BlobFetcher {
     if (!this.#options.origin.isUnranged(source.registry)) return blob.table.runAt(from, to, bytes);
     if (this.#runs.has(blob)) return undefined;
     return blob.table.runAt(from, blob.layout.count, blob.layout.size);
+  }
+
+  /**
+   * Holds a request back before the piece while enough lies ready for the readers of this blob and of those before it: until
+   * one of them waits for what it brings, or for its place among the requests. Tells whether it had to.
+   */
+  async #holdBack(
+    { blob, run: { to }, source: { registry } }: Choice,
+    piece: number,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const isNeeded = () => blob.isAwaited({ from: piece, to }) || this.#isCrowded(registry);
+    const enough = Math.min(enoughReady, this.#options.store.readAheadBytes / 2);
+    if (this.#readyFor(blob) < enough || isNeeded()) return false;
+    do {
+      await untilAborted(new Promise<void>((resolve) => this.#held.push(resolve)), signal);
+    } while (this.#readyFor(blob) >= enough / 2 && !isNeeded());
+    return true;
+  }
+
+  /** Bytes that wait for the readers of this blob and of those before it. */
+  #readyFor(blob: Blob): number {
+    let bytes = 0;
+    for (const { rank, table } of this.#blobs) if (rank <= blob.rank) bytes += table.unreadBytes;
+    return bytes;
+  }
+
+  /** Whether a reader waits for a piece that can't be asked for, since all requests to the registry are under way. */
+  #isCrowded(registry: string): boolean {
+    const isFull = (this.#requests.get(registry) ?? 0) >= this.#requestsPerRegistry;
+    if (!isFull && this.#inFlight < this.#options.parallels) return false;
+    for (const blob of this.#blobs) if (blob.askedFor().length > 0) return true;
+    return false;
   }
 
   #freeSource(blob: Blob, most: number): Source | undefined {
@@ -176,19 +223,36 @@ export class Fetcher implements BlobFetcher {
     return pause.failures > patience || this.#options.now() < pause.until;
   }
 
-  async #fetch({ blob, run, source }: Choice): Promise<void> {
+  async #fetch(choice: Choice): Promise<void> {
+    const { blob, run, source } = choice;
     const abort = this.#begin(blob, source);
+    let wasHeld = false;
     const error = await this.#options.origin.fetch({
       blob,
       run,
       source,
       signal: abort.signal,
+      beforePiece: async (index, signal) => {
+        if (await this.#holdBack(choice, index, signal)) wasHeld = true;
+      },
       onPiece: (index, crc32c) => this.#options.onPiece?.(blob.digest, index, crc32c),
     });
     if (error !== undefined) this.#pause(blob);
     else if (!abort.signal.aborted) this.#pauses.delete(blob);
+    this.#learn(choice, wasHeld);
     this.#end(blob, source, abort);
     this.poke();
+  }
+
+  /** A run says how fast the registry is, unless it was too short to be held back. */
+  #learn({ blob, run, source }: Choice, wasHeld: boolean): void {
+    const { start, end } = blob.layout.rangeOf(run.from, run.to);
+    if (wasHeld) this.#runBytes.set(source.registry, Math.min(2 * this.#runBytesOf(source), mostRunBytes));
+    else if (end - start >= leastRunBytes) this.#runBytes.delete(source.registry);
+  }
+
+  #runBytesOf({ registry }: Source): number {
+    return this.#runBytes.get(registry) ?? leastRunBytes;
   }
 
   #begin(blob: Blob, source: Source): AbortController {

@@ -23,6 +23,8 @@ export interface OriginRequest {
   readonly source: Source;
   readonly signal: AbortSignal;
   readonly onFirstByte?: () => void;
+  /** Awaited before each piece is taken from the registry: holds the transfer back. The signal ends the wait. */
+  readonly beforePiece?: (index: number, signal: AbortSignal) => Promise<void>;
   /** Called for each piece as it is there, in order. */
   readonly onPiece?: (index: number, crc32c: number) => void;
 }
@@ -46,7 +48,8 @@ export class OriginFetch {
    * Fetches the run; the blob hears of every piece that comes, and of those that don't. Resolves with why some did not come;
    * undefined when all came, when the signal ended it, or when another of the blob's sources may do.
    */
-  async fetch({ blob, run, source, signal, onFirstByte, onPiece }: OriginRequest): Promise<PullError | undefined> {
+  async fetch(request: OriginRequest): Promise<PullError | undefined> {
+    const { blob, run, source, signal, onFirstByte, beforePiece, onPiece } = request;
     const { client, store, native, now } = this.#options;
     const began = now();
     blob.table.markFetching(run);
@@ -57,6 +60,7 @@ export class OriginFetch {
       store,
       native,
       signal,
+      beforePiece,
       onPiece: (index, piece) => {
         const bytes = piece.bytes.length;
         const from = source.registry;

@@ -10,6 +10,8 @@ export interface AssemblerOptions {
   readonly store: PieceStore;
   readonly native: Pick<Native, 'crc32c'>;
   readonly signal: AbortSignal;
+  /** Awaited before memory for a piece is reserved; its signal also ends with the assembler. */
+  readonly beforePiece?: ((index: number, signal: AbortSignal) => Promise<void>) | undefined;
   /** Called for each piece as it is complete, in order, with the piece pinned: the callee releases it. */
   readonly onPiece: (index: number, piece: PinnedPiece) => void;
 }
@@ -26,16 +28,18 @@ interface Reservation {
  */
 export class PieceAssembler {
   readonly #options: AssemblerOptions;
+  readonly #ending = new AbortController();
+  readonly #signal: AbortSignal;
   #index: number;
   #filled = 0;
   /** Of the `#filled` bytes. */
   #crc = 0;
   #writer: PieceWriter | undefined;
   #reservation: Reservation | undefined;
-  #ended = false;
 
   constructor(options: AssemblerOptions) {
     this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#ending.signal]);
     this.#index = options.run.from;
     this.#reservation = this.#reserve(options.run.from);
   }
@@ -57,7 +61,7 @@ export class PieceAssembler {
 
   /** Gives back the memory of the piece that was not finished. The assembler can't be used afterwards. */
   async end(): Promise<void> {
-    this.#ended = true;
+    this.#ending.abort();
     this.#writer?.abort();
     this.#writer = undefined;
     const reservation = this.#reservation;
@@ -80,7 +84,7 @@ export class PieceAssembler {
     if (this.#reservation === undefined) throw new Error('the registry sent more bytes than were asked for');
     await this.#reservation.promise;
     // `end` may have come while we waited: it gives the reserved memory back, nothing may be written to it.
-    if (!this.#ended) return this.take(rest);
+    if (!this.#ending.signal.aborted) return this.take(rest);
   }
 
   #fill(writer: PieceWriter, chunk: Buffer): Buffer {
@@ -101,10 +105,15 @@ export class PieceAssembler {
     return chunk.subarray(part.length);
   }
 
+  async #writerOf(index: number): Promise<PieceWriter> {
+    const { store, digest, layout, beforePiece } = this.#options;
+    await beforePiece?.(index, this.#signal);
+    return store.reserve({ digest, index }, layout.lengthOf(index), this.#signal);
+  }
+
   #reserve(index: number): Reservation | undefined {
-    const { run, store, digest, layout, signal } = this.#options;
-    if (index >= run.to) return undefined;
-    const reservation: Reservation = { promise: store.reserve({ digest, index }, layout.lengthOf(index), signal) };
+    if (index >= this.#options.run.to) return undefined;
+    const reservation: Reservation = { promise: this.#writerOf(index) };
     reservation.promise.then(
       (writer) => {
         reservation.writer = writer;

@@ -33,6 +33,11 @@ export class PieceTable {
     return this.#fetchingBytes + this.#unreadBytes;
   }
 
+  /** Bytes that wait in the store for their first reader. */
+  get unreadBytes(): number {
+    return this.#unreadBytes;
+  }
+
   isAbsent(index: number): boolean {
     return this.#state[index] === absent;
   }

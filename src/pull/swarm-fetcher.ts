@@ -15,7 +15,7 @@ const lookEveryMs = 1_000;
 export interface SwarmFetcherOptions {
   readonly swarm: Swarm;
   readonly store: Pick<PieceStore, 'reserve' | 'has'>;
-  readonly origin: OriginFetch;
+  readonly origin: Pick<OriginFetch, 'fetch' | 'isUnranged'>;
   /** Milliseconds. */
   readonly now: () => number;
   /** The swarm is no good for this blob; the reason is for the log. */
@@ -223,7 +223,7 @@ export class SwarmFetcher implements BlobFetcher {
   #look(): void {
     const now = this.#options.now();
     for (const [blob, state] of this.#blobs) {
-      if (!blob.isAwaited || this.#options.swarm.isActive(blob.digest)) state.heardAt = now;
+      if (!blob.isAwaited() || this.#options.swarm.isActive(blob.digest)) state.heardAt = now;
       else if (now - state.heardAt >= patienceMs) {
         this.#options.goAlone(blob, `nothing has come for ${patienceMs / 1000} s, and nothing is on its way`);
       }
