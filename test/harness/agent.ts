@@ -39,7 +39,7 @@ export interface AgentOptions {
   /** Patterns of <registry>/<repository> that are not accelerated. */
   readonly exclude?: readonly string[];
   /** Peculiarities of registries, by host[:port], as in the configuration. */
-  readonly registryHosts?: Readonly<Record<string, { readonly plainHttp?: boolean }>>;
+  readonly registryHosts?: Readonly<Record<string, { readonly plainHttp?: boolean; readonly caFile?: string }>>;
   /** Further keys of the section p2p: the swarm's. */
   readonly p2p?: Readonly<Record<string, unknown>>;
   /** Further sections of the configuration: ACR's. */
