@@ -10,7 +10,7 @@ export interface AssemblerOptions {
   readonly store: PieceStore;
   readonly native: Pick<Native, 'crc32c'>;
   readonly signal: AbortSignal;
-  /** Awaited before memory for a piece is reserved; its signal also ends with the assembler. */
+  /** Awaited before memory for a piece is reserved; its signal comes when the assembler ends. */
   readonly beforePiece?: ((index: number, signal: AbortSignal) => Promise<void>) | undefined;
   /** Called for each piece as it is complete, in order, with the piece pinned: the callee releases it. */
   readonly onPiece: (index: number, piece: PinnedPiece) => void;
@@ -29,7 +29,6 @@ interface Reservation {
 export class PieceAssembler {
   readonly #options: AssemblerOptions;
   readonly #ending = new AbortController();
-  readonly #signal: AbortSignal;
   #index: number;
   #filled = 0;
   /** Of the `#filled` bytes. */
@@ -39,7 +38,6 @@ export class PieceAssembler {
 
   constructor(options: AssemblerOptions) {
     this.#options = options;
-    this.#signal = AbortSignal.any([options.signal, this.#ending.signal]);
     this.#index = options.run.from;
     this.#reservation = this.#reserve(options.run.from);
   }
@@ -106,9 +104,9 @@ export class PieceAssembler {
   }
 
   async #writerOf(index: number): Promise<PieceWriter> {
-    const { store, digest, layout, beforePiece } = this.#options;
-    await beforePiece?.(index, this.#signal);
-    return store.reserve({ digest, index }, layout.lengthOf(index), this.#signal);
+    const { store, digest, layout, signal, beforePiece } = this.#options;
+    await beforePiece?.(index, this.#ending.signal);
+    return store.reserve({ digest, index }, layout.lengthOf(index), signal);
   }
 
   #reserve(index: number): Reservation | undefined {

@@ -16,7 +16,7 @@ export class RangeTransfer {
   ranged = true;
   wireBytes = 0;
 
-  /** `description` names the blob in messages; `onProgress` is called for every chunk that brings something new. */
+  /** `description` names the blob in messages; `onProgress` is called for every chunk that brings something new, and when it was digested. */
   constructor(options: Pick<BlobOptions, 'range' | 'size' | 'onData'>, description: string, onProgress: () => void) {
     const { start, end } = options.range;
     const { size } = options;
@@ -73,7 +73,12 @@ export class RangeTransfer {
     // Only a registry that ignores ranges has more than was asked for: not worth its bytes.
     const appetite = this.#offset === this.#end && moreToCome ? 'enough' : 'more';
     const digested = this.#onData(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to));
-    return digested === undefined ? appetite : digested.then(() => appetite);
+    if (digested === undefined) return appetite;
+    return digested.then(() => {
+      // The time that the consumer took is not the registry's: it may have hung up meanwhile, and is asked again.
+      this.#onProgress();
+      return appetite;
+    });
   }
 
   /** Which bytes of the blob an answer carries, checked against what was asked for. */

@@ -21,6 +21,8 @@ export interface OriginServer {
   readonly requests: readonly ReceivedRequest[];
   /** Connections that were ever made. */
   readonly connections: number;
+  /** Ends every connection, whatever is under way on it. */
+  hangUp(): void;
 }
 
 /**
@@ -62,6 +64,7 @@ export async function startOrigin(
     host: `127.0.0.1:${port}`,
     url: `${certificate === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     requests,
+    hangUp: () => server.closeAllConnections(),
     get connections() {
       return connections;
     },

@@ -19,10 +19,13 @@ let scope: Scope;
 let client: RegistryClient;
 /** Milliseconds that the client waited between its tries: not really, so that no test takes long. */
 let waits: number[];
+/** Milliseconds that the test lets pass for the client. */
+let passed: number;
 
 beforeEach(() => {
   scope = new Scope();
   waits = [];
+  passed = 0;
   client = createClient({});
 });
 afterEach(() => scope.close());
@@ -41,6 +44,7 @@ function createClient(options: {
       environment: {},
       clock: {
         ...systemClock,
+        now: () => systemClock.now() + passed,
         sleep: async (milliseconds, signal) => {
           waits.push(milliseconds);
           signal?.throwIfAborted();
@@ -305,6 +309,31 @@ describe('the consumer of a transfer', () => {
     await client.fetchBlob(repository, digest, { credentials: anonymous, range: middle, size: blob.length, onData });
     expect(Buffer.concat(chunks).equals(blob.subarray(middle.start, middle.end))).toBe(true);
     expect(origin.requests).toHaveLength(1);
+  });
+
+  test('may digest for so long that the registry hangs up, and gets the rest over another connection', async () => {
+    const origin = await startOrigin(scope, ({ headers }, response, attempt) => {
+      const range = parseRange(headers.range);
+      if (attempt > 0) {
+        serve(response, range);
+        return;
+      }
+      writePartialHead(response, range);
+      response.write(blob.subarray(range.start, range.start + 100_000));
+    });
+    const chunks: Buffer[] = [];
+    const onData = async (chunk: Buffer) => {
+      if (chunks.length === 0) {
+        passed += 600_000;
+        origin.hangUp();
+        await setTimeout(50);
+      }
+      chunks.push(Buffer.from(chunk));
+    };
+    const repository = { registry: origin.host, repository: 'a/b' };
+    await client.fetchBlob(repository, digest, { credentials: anonymous, range: middle, size: blob.length, onData });
+    expect(Buffer.concat(chunks).equals(blob.subarray(middle.start, middle.end))).toBe(true);
+    expect(origin.requests).toHaveLength(2);
   });
 
   test.each([
