@@ -1,13 +1,15 @@
 #include "thread_pool.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <system_error>
 #include <utility>
 
 namespace shoal {
 
-ThreadPool::ThreadPool(std::string name, size_t max_threads) : name_(std::move(name)), max_threads_(max_threads) {}
+ThreadPool::ThreadPool(std::string name, size_t max_threads, int niceness)
+    : name_(std::move(name)), max_threads_(max_threads), niceness_(niceness == 0 ? 0 : getpriority(PRIO_PROCESS, 0) + niceness) {}
 
 ThreadPool::~ThreadPool() {
   {
@@ -38,6 +40,8 @@ void ThreadPool::StartThread() {
 }
 
 void ThreadPool::Run() {
+  // On Linux a niceness is a thread's, and 0 the calling one (setpriority(2)). Nobody is refused a higher one.
+  if (niceness_ != 0) setpriority(PRIO_PROCESS, 0, niceness_);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     ++idle_;

@@ -14,8 +14,9 @@ namespace shoal {
 
 class ThreadPool {
  public:
-  // `name` (at most 15 characters) is what ps and gdb show of the threads. They are started when they are needed.
-  ThreadPool(std::string name, size_t max_threads);
+  // `name` (at most 15 characters) is what ps and gdb show of the threads. They are started when they are needed, and are
+  // `niceness` nicer (nice(2)) than who makes the pool.
+  ThreadPool(std::string name, size_t max_threads, int niceness = 0);
 
   // Waits for the tasks that run and drops those that wait.
   ~ThreadPool();
@@ -32,6 +33,8 @@ class ThreadPool {
 
   const std::string name_;
   const size_t max_threads_;
+  // Of the threads themselves; 0: whatever they begin with.
+  const int niceness_;
   std::mutex mutex_;
   std::condition_variable posted_;
   std::deque<std::function<void()>> tasks_;

@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { getPriority, setPriority } from 'node:os';
 import { Backoff } from '../backoff.ts';
 import type { Logger } from '../telemetry/log.ts';
 
@@ -25,13 +24,6 @@ export interface EngineLife {
 
 /** An engine that lived that long, in milliseconds, was in order: the next restart is quick again. */
 const soundLife = 60_000;
-
-/**
- * How much nicer (nice(2)) the engine is than its parent: where the processors are busy, the runtime's unpacking is what a
- * pull waits for, and the engine only has to keep ahead of it. A tenth of what an equal would get is left to it at the least.
- */
-const niceness = 10;
-const nicest = 19;
 
 /** The pauses before restarts: those of the nodes of a cluster are not in step. `random`: 0 <= random < 1. */
 export function restartBackoff(random: () => number): Backoff {
@@ -71,7 +63,6 @@ export class EngineProcess {
     const began = performance.now();
     const child = spawn(command, args, { env: environment, stdio: ['pipe', 'inherit', 'inherit', 'pipe'] });
     this.#child = child;
-    this.#yieldProcessor(child);
     // An engine that ends without reading breaks the pipes; its exit tells.
     for (const pipe of child.stdio) pipe?.on('error', () => undefined);
     const input = child.stdio[3];
@@ -96,16 +87,6 @@ export class EngineProcess {
     child.kill('SIGTERM');
     await exited;
     clearTimeout(impatience);
-  }
-
-  /** Now, before the engine has begun to make its threads: each has the niceness of the one that made it. */
-  #yieldProcessor({ pid }: ChildProcess): void {
-    if (pid === undefined) return;
-    try {
-      setPriority(pid, Math.min(getPriority() + niceness, nicest));
-    } catch (error) {
-      this.#log.debug({ cause: String(error) }, 'the engine has the same priority as the supervisor');
-    }
   }
 
   #lives(state: EngineLife['state'], more: Partial<EngineLife> = {}): void {

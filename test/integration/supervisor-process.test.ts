@@ -1,6 +1,5 @@
 import { EventEmitter, once } from 'node:events';
 import { readdir, stat } from 'node:fs/promises';
-import { getPriority } from 'node:os';
 import path from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -119,15 +118,6 @@ test('an engine that cannot be started costs the acceleration alone, and is trie
   expect(await answer(supervisor, () => undefined)).toBe(status.OK);
   expect(lines(supervisor, ended)[0]?.reason).toMatch(/ENOENT/);
   expect(Number(lines(supervisor, ended)[1]?.restartInMs)).toBeGreaterThan(100);
-});
-
-test('the engine leaves the processor to the runtime where both want it, and the supervisor does not', async () => {
-  const supervisor = await startSupervisor();
-  await ready(supervisor);
-  const [engine = 0] = await childrenOf(supervisor.pid);
-  const ours = getPriority();
-  expect(getPriority(supervisor.pid)).toBe(ours);
-  expect(getPriority(engine)).toBe(ours + 10);
 });
 
 test('the engine gets the configuration, and nothing of what the service manager says to the supervisor', async () => {

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { native } from '../../../src/native/index.ts';
@@ -30,6 +32,15 @@ describe('SHA-256', () => {
     for (let length = 0; length <= data.length; length++) {
       expect(await hashed([data.subarray(0, length)])).toBe(expected(data.subarray(0, length)));
     }
+  });
+
+  it('is computed on threads that leave a busy processor to others', async () => {
+    await hashed([Buffer.alloc(1)]);
+    const threads = readdirSync('/proc/self/task').filter(
+      (id) => readFileSync(`/proc/self/task/${id}/comm`, 'utf8').trim() === 'shoal-hash',
+    );
+    expect(threads.length).toBeGreaterThan(0);
+    for (const id of threads) expect(getPriority(Number(id))).toBe(Math.min(getPriority() + 15, 19));
   });
 
   it('does not care how the bytes are cut into chunks', async () => {
