@@ -23,7 +23,7 @@ export interface Interest {
 interface Waiter {
   resolve(): void;
   reject(error: unknown): void;
-  /** False: waits for the piece, but does not ask for it (the verifier). */
+  /** False: waits for the piece, but does not ask for it: the verifier, as long as no reader waits for it. */
   readonly asks: boolean;
 }
 
@@ -70,6 +70,8 @@ export class Blob {
   /** CRC32C of the pieces that were handed out of an attempt that turned out wrong. */
   readonly #handedOut = new Map<number, number>();
   #verification: Verification | undefined;
+  /** Readers that wait for the verification: what it waits for is asked for, then. */
+  #checking = 0;
   /** Why nothing more comes out of this blob. */
   #broken: PullError | undefined;
 
@@ -133,7 +135,13 @@ export class Blob {
    */
   async checked(signal: AbortSignal): Promise<void> {
     if (this.verified || this.#verification === undefined) return;
-    await untilAborted(this.#verification.done, signal);
+    this.#checking += 1;
+    this.#options.onDemand();
+    try {
+      await untilAborted(this.#verification.done, signal);
+    } finally {
+      this.#checking -= 1;
+    }
   }
 
   /** Holds a reader back that is too far ahead of the hash: what it passes would be evicted before it could be hashed. */
@@ -146,12 +154,9 @@ export class Blob {
     this.#verification?.progress.advance(pieces);
   }
 
-  /** Whether somebody waits for a piece, or for one of the run's, on its way or not. */
-  isAwaited(run: Run = { from: 0, to: this.layout.count }): boolean {
-    for (const [index, waiters] of this.#waiters) {
-      if (index < run.from || index >= run.to) continue;
-      for (const waiter of waiters) if (waiter.asks) return true;
-    }
+  /** Somebody waits for a piece, on its way or not. */
+  get isAwaited(): boolean {
+    for (const waiters of this.#waiters.values()) for (const waiter of waiters) if (this.#asks(waiter)) return true;
     return false;
   }
 
@@ -159,7 +164,7 @@ export class Blob {
   askedFor(): number[] {
     const asked: number[] = [];
     for (const [index, waiters] of this.#waiters) {
-      if (this.table.isAbsent(index) && [...waiters].some((waiter) => waiter.asks)) asked.push(index);
+      if (this.table.isAbsent(index) && [...waiters].some((waiter) => this.#asks(waiter))) asked.push(index);
     }
     return asked.sort((a, b) => a - b);
   }
@@ -232,8 +237,12 @@ export class Blob {
       reject(signal.reason);
     };
     signal.addEventListener('abort', onAbort, { once: true });
-    if (asks) this.#options.onDemand();
+    if (this.#asks(waiter)) this.#options.onDemand();
     return promise.finally(() => signal.removeEventListener('abort', onAbort));
+  }
+
+  #asks(waiter: Waiter): boolean {
+    return waiter.asks || this.#checking > 0;
   }
 
   #rejectAsking(index: number, error: PullError): void {

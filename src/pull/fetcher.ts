@@ -23,8 +23,7 @@ const starvedMs = 250;
 const mostAskedAhead = 32 * MiB;
 /**
  * Bytes that lie ready for the runtime when a request is held back (its connection is not read), until half of them are
- * left. A slow registry never gets that far ahead; a fast one would only take the processor from the runtime, which is the
- * slower of the two then.
+ * left. A registry that is faster than the runtime would only take the processor from it.
  */
 const enoughReady = 8 * MiB;
 /** After a failure the blob is left alone for this long, doubled each time, unless a reader asks. */
@@ -178,21 +177,20 @@ export class Fetcher implements BlobFetcher {
   }
 
   /**
-   * Holds a request back before the piece while enough lies ready for the readers of this blob and of those before it: until
-   * one of them waits for what it brings, or for its place among the requests. Tells whether it had to.
+   * Holds a request back while enough lies ready for the readers of its blob and of those before it, until half of that is
+   * read: then the registry is faster than they are, and the answer is true. Never while a reader waits for anything: a
+   * slow registry has what lies ready beyond a gap. And never when it is one of as many requests as there may be, for
+   * which others wait, manifests among them.
    */
-  async #holdBack(
-    { blob, run: { to }, source: { registry } }: Choice,
-    piece: number,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const isNeeded = () => blob.isAwaited({ from: piece, to }) || this.#isCrowded(registry);
+  async #holdBack(blob: Blob, signal: AbortSignal): Promise<boolean> {
     const enough = Math.min(enoughReady, this.#options.store.readAheadBytes / 2);
-    if (this.#readyFor(blob) < enough || isNeeded()) return false;
+    let ready = this.#readyFor(blob);
+    if (ready < enough || this.#isWaitedFor()) return false;
     do {
       await untilAborted(new Promise<void>((resolve) => this.#held.push(resolve)), signal);
-    } while (this.#readyFor(blob) >= enough / 2 && !isNeeded());
-    return true;
+      ready = this.#readyFor(blob);
+    } while (ready >= enough / 2 && !this.#isWaitedFor());
+    return ready < enough / 2;
   }
 
   /** Bytes that wait for the readers of this blob and of those before it. */
@@ -202,11 +200,9 @@ export class Fetcher implements BlobFetcher {
     return bytes;
   }
 
-  /** Whether a reader waits for a piece that can't be asked for, since all requests to the registry are under way. */
-  #isCrowded(registry: string): boolean {
-    const isFull = (this.#requests.get(registry) ?? 0) >= this.#requestsPerRegistry;
-    if (!isFull && this.#inFlight < this.#options.parallels) return false;
-    for (const blob of this.#blobs) if (blob.askedFor().length > 0) return true;
+  #isWaitedFor(): boolean {
+    if (this.#inFlight >= this.#options.parallels) return true;
+    for (const blob of this.#blobs) if (blob.isAwaited) return true;
     return false;
   }
 
@@ -226,28 +222,28 @@ export class Fetcher implements BlobFetcher {
   async #fetch(choice: Choice): Promise<void> {
     const { blob, run, source } = choice;
     const abort = this.#begin(blob, source);
-    let wasHeld = false;
+    let wasFaster = false;
     const error = await this.#options.origin.fetch({
       blob,
       run,
       source,
       signal: abort.signal,
-      beforePiece: async (index, signal) => {
-        if (await this.#holdBack(choice, index, signal)) wasHeld = true;
+      beforePiece: async (signal) => {
+        if (await this.#holdBack(blob, signal)) wasFaster = true;
       },
       onPiece: (index, crc32c) => this.#options.onPiece?.(blob.digest, index, crc32c),
     });
     if (error !== undefined) this.#pause(blob);
     else if (!abort.signal.aborted) this.#pauses.delete(blob);
-    this.#learn(choice, wasHeld);
+    this.#learn(choice, wasFaster);
     this.#end(blob, source, abort);
     this.poke();
   }
 
-  /** A run says how fast the registry is, unless it was too short to be held back. */
-  #learn({ blob, run, source }: Choice, wasHeld: boolean): void {
+  /** What a run says of its registry; one that was too short to be held back says nothing. */
+  #learn({ blob, run, source }: Choice, wasFaster: boolean): void {
     const { start, end } = blob.layout.rangeOf(run.from, run.to);
-    if (wasHeld) this.#runBytes.set(source.registry, Math.min(2 * this.#runBytesOf(source), mostRunBytes));
+    if (wasFaster) this.#runBytes.set(source.registry, Math.min(2 * this.#runBytesOf(source), mostRunBytes));
     else if (end - start >= leastRunBytes) this.#runBytes.delete(source.registry);
   }
 

@@ -24,7 +24,7 @@ export interface OriginRequest {
   readonly signal: AbortSignal;
   readonly onFirstByte?: () => void;
   /** Awaited before each piece is taken from the registry: holds the transfer back. The signal ends the wait. */
-  readonly beforePiece?: (index: number, signal: AbortSignal) => Promise<void>;
+  readonly beforePiece?: (signal: AbortSignal) => Promise<void>;
   /** Called for each piece as it is there, in order. */
   readonly onPiece?: (index: number, crc32c: number) => void;
 }

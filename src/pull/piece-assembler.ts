@@ -11,7 +11,7 @@ export interface AssemblerOptions {
   readonly native: Pick<Native, 'crc32c'>;
   readonly signal: AbortSignal;
   /** Awaited before memory for a piece is reserved; its signal comes when the assembler ends. */
-  readonly beforePiece?: ((index: number, signal: AbortSignal) => Promise<void>) | undefined;
+  readonly beforePiece?: ((signal: AbortSignal) => Promise<void>) | undefined;
   /** Called for each piece as it is complete, in order, with the piece pinned: the callee releases it. */
   readonly onPiece: (index: number, piece: PinnedPiece) => void;
 }
@@ -105,7 +105,7 @@ export class PieceAssembler {
 
   async #writerOf(index: number): Promise<PieceWriter> {
     const { store, digest, layout, signal, beforePiece } = this.#options;
-    await beforePiece?.(index, this.#ending.signal);
+    await beforePiece?.(this.#ending.signal);
     return store.reserve({ digest, index }, layout.lengthOf(index), signal);
   }
 

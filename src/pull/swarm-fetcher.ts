@@ -223,7 +223,7 @@ export class SwarmFetcher implements BlobFetcher {
   #look(): void {
     const now = this.#options.now();
     for (const [blob, state] of this.#blobs) {
-      if (!blob.isAwaited() || this.#options.swarm.isActive(blob.digest)) state.heardAt = now;
+      if (!blob.isAwaited || this.#options.swarm.isActive(blob.digest)) state.heardAt = now;
       else if (now - state.heardAt >= patienceMs) {
         this.#options.goAlone(blob, `nothing has come for ${patienceMs / 1000} s, and nothing is on its way`);
       }

@@ -26,8 +26,8 @@ test('an assembler that ends waits no longer for a piece that is held back, and 
     } satisfies Partial<PieceStore> as unknown as PieceStore,
     native: { crc32c: () => 0 },
     signal: new AbortController().signal,
-    beforePiece: async (index, signal) => {
-      if (index === 1) await untilAborted(held.promise, signal);
+    beforePiece: async (signal) => {
+      if (reserved.length > 0) await untilAborted(held.promise, signal);
     },
     onPiece: (index) => complete.resolve(index),
   });
