@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { access, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { large, layered, mixed, platforms, type Recipe, tiny } from './images.ts';
 import { type Descriptor, type ImageManifest, mediaTypes, OciLayout } from './oci-layout.ts';
@@ -50,7 +50,8 @@ async function registryFolder(images: Readonly<Record<string, Recipe>>): Promise
     await mkdir(cacheFolder, { recursive: true });
     await removeUnused(now);
     // Beside its place at last, so that it gets there in one step: a build that was cut short leaves nothing behind.
-    const unfinished = `${folder}.${process.pid}`;
+    // Its own: tests of one process may build the same image at once.
+    const unfinished = await mkdtemp(`${folder}.`);
     scope.defer(() => rm(unfinished, { recursive: true, force: true }));
     const registry = await startRegistry({ root: unfinished });
     scope.defer(() => registry.stop());
@@ -70,8 +71,10 @@ async function registryFolder(images: Readonly<Record<string, Recipe>>): Promise
 async function removeUnused(now: Date): Promise<void> {
   for (const name of await readdir(cacheFolder)) {
     const folder = path.join(cacheFolder, name);
-    const { mtimeMs } = await stat(folder);
-    if (now.getTime() - mtimeMs > keptUnusedMs) await rm(folder, { recursive: true, force: true });
+    // Another test may have finished with it meanwhile.
+    const found = await stat(folder).catch(() => undefined);
+    if (found !== undefined && now.getTime() - found.mtimeMs > keptUnusedMs)
+      await rm(folder, { recursive: true, force: true });
   }
 }
 
