@@ -26,6 +26,8 @@ const mostAskedAhead = 32 * MiB;
  * left. A registry that is faster than the runtime would only take the processor from it.
  */
 const enoughReady = 8 * MiB;
+/** Share of its time that a request to a registry that is faster than its readers was held back. */
+const muchHeld = 0.25;
 /** After a failure the blob is left alone for this long, doubled each time, unless a reader asks. */
 const firstPauseMs = 1_000;
 /** Failures in a row after which only a reader's demand starts another attempt. */
@@ -178,19 +180,17 @@ export class Fetcher implements BlobFetcher {
 
   /**
    * Holds a request back while enough lies ready for the readers of its blob and of those before it, until half of that is
-   * read: then the registry is faster than they are, and the answer is true. Never while a reader waits for anything: a
-   * slow registry has what lies ready beyond a gap. And never when it is one of as many requests as there may be, for
-   * which others wait, manifests among them.
+   * read. Never while a reader waits for anything: a slow registry has what lies ready beyond a gap. And never when it is
+   * one of as many requests as there may be, for which others wait, manifests among them. Gives for how long, in milliseconds.
    */
-  async #holdBack(blob: Blob, signal: AbortSignal): Promise<boolean> {
+  async #holdBack(blob: Blob, signal: AbortSignal): Promise<number> {
     const enough = Math.min(enoughReady, this.#options.store.readAheadBytes / 2);
-    let ready = this.#readyFor(blob);
-    if (ready < enough || this.#isWaitedFor()) return false;
+    if (this.#readyFor(blob) < enough || this.#isWaitedFor()) return 0;
+    const began = this.#options.now();
     do {
       await untilAborted(new Promise<void>((resolve) => this.#held.push(resolve)), signal);
-      ready = this.#readyFor(blob);
-    } while (ready >= enough / 2 && !this.#isWaitedFor());
-    return ready < enough / 2;
+    } while (this.#readyFor(blob) >= enough / 2 && !this.#isWaitedFor());
+    return this.#options.now() - began;
   }
 
   /** Bytes that wait for the readers of this blob and of those before it. */
@@ -222,28 +222,33 @@ export class Fetcher implements BlobFetcher {
   async #fetch(choice: Choice): Promise<void> {
     const { blob, run, source } = choice;
     const abort = this.#begin(blob, source);
-    let wasFaster = false;
+    const began = this.#options.now();
+    let heldMs = 0;
     const error = await this.#options.origin.fetch({
       blob,
       run,
       source,
       signal: abort.signal,
       beforePiece: async (signal) => {
-        if (await this.#holdBack(blob, signal)) wasFaster = true;
+        heldMs += await this.#holdBack(blob, signal);
       },
       onPiece: (index, crc32c) => this.#options.onPiece?.(blob.digest, index, crc32c),
     });
     if (error !== undefined) this.#pause(blob);
     else if (!abort.signal.aborted) this.#pauses.delete(blob);
-    this.#learn(choice, wasFaster);
+    this.#learn(choice, heldMs / (this.#options.now() - began));
     this.#end(blob, source, abort);
     this.poke();
   }
 
-  /** What a run says of its registry; one that was too short to be held back says nothing. */
-  #learn({ blob, run, source }: Choice, wasFaster: boolean): void {
+  /**
+   * What a run says of its registry, by the share of its time that it was held back: a slow one is for moments, too, when a
+   * reader gets past what was missing. A run that was too short to be held back says nothing.
+   */
+  #learn({ blob, run, source }: Choice, heldShare: number): void {
     const { start, end } = blob.layout.rangeOf(run.from, run.to);
-    if (wasFaster) this.#runBytes.set(source.registry, Math.min(2 * this.#runBytesOf(source), mostRunBytes));
+    if (heldShare >= muchHeld)
+      this.#runBytes.set(source.registry, Math.min(2 * this.#runBytesOf(source), mostRunBytes));
     else if (end - start >= leastRunBytes) this.#runBytes.delete(source.registry);
   }
 

@@ -38,6 +38,8 @@ class Room {
   /** False: each request brings a piece when the test calls `tick`. */
   fast = true;
   #ticks: (() => void)[] = [];
+  /** Milliseconds: a reader takes one for a piece, a registry that is not fast ten. */
+  #now = 0;
 
   constructor({ parallels = 128, requestsPerRegistry = 4, readAheadBytes = 1024 * MiB, unranged = false } = {}) {
     this.#readAheadBytes = readAheadBytes;
@@ -46,7 +48,7 @@ class Room {
       store: { readAheadBytes },
       parallels,
       requestsPerRegistry,
-      now: () => 0,
+      now: () => this.#now,
     });
   }
 
@@ -101,8 +103,10 @@ class Room {
     if (interest === undefined) throw new Error('nobody reads it');
     while (interest.from < (to * MiB) / piece) {
       const pinned = await blob.piece(interest.from, never);
+      this.#now += 1;
       blob.handOut(interest.from, pinned);
       blob.advance(interest, interest.from + 1);
+      await quiet();
     }
     this.ask(blob);
     await quiet();
@@ -110,6 +114,7 @@ class Room {
 
   /** A piece of each request that is not held back comes. */
   async tick(): Promise<void> {
+    this.#now += 10;
     for (const goOn of this.#ticks.splice(0)) goOn();
     await quiet();
   }
@@ -163,7 +168,7 @@ describe('a registry that is faster than its readers', () => {
     await room.advance(blob, 3);
     expect(room.requests).toMatchObject([{ came: 8 }]);
     await room.advance(blob, 5);
-    expect(room.requests).toMatchObject([{ came: 13, ended: false }]);
+    expect(room.requests).toMatchObject([{ came: 12.25, ended: false }]);
     await room.advance(blob, 16);
     expect(room.requests).toMatchObject([{ came: 16, ended: true }]);
   });
@@ -270,6 +275,20 @@ describe('a registry that is slower than its readers', () => {
       { from: 0, to: 16, came: 16, ended: true },
       { from: 16, to: 32, came: 16, ended: true },
     ]);
+  });
+
+  test('is asked for no more at a time, though for moments nobody waits for it', async () => {
+    const room = new Room();
+    room.fast = false;
+    const blob = room.read('a', 0, 128);
+    await quiet();
+    while (room.came('a') < 128) {
+      await room.tick();
+      let index = 0;
+      while (index < blob.layout.count && !blob.table.isAbsent(index) && !blob.table.isFetching(index)) index += 1;
+      await room.advance(blob, (index * piece) / MiB);
+    }
+    for (const { from, to } of room.requests) expect(to - from).toBeLessThanOrEqual(16);
   });
 
   test('is asked for 16 MiB at a time again', async () => {
