@@ -108,7 +108,7 @@ describe('a swarm that loses nodes', () => {
     await pulls;
     // Each part by itself once, what was on its way over the break, and the layers of readers that lost patience before their node had
     // noticed the break. Without Shoal it is six times.
-    await expectOriginBytes(cluster, 'apart', 4);
+    await expectOriginBytes(cluster, 'apart', 3);
     await cluster.network.heal();
     cluster.origin.reset();
     await pullAll(nodes, 'healed');
