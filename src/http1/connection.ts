@@ -58,7 +58,7 @@ export class Connection {
   /** The buffer whose bytes the sink got last. */
   #lent: Uint8Array | undefined;
   /** What became of the connection while it was paused: looked at after what is held. */
-  #afterHeld: (() => void)[] = [];
+  readonly #afterHeld: (() => void)[] = [];
   #keepAlive = true;
   #informational = 0;
   #headTimer: NodeJS.Timeout | undefined;

@@ -71,7 +71,7 @@ export class Fetcher implements BlobFetcher {
   /** How much a registry is asked for at a time, in bytes; the least where nothing is known. */
   readonly #runBytes = new Map<string, number>();
   /** Go on with the requests that are held back, once something has moved. */
-  #held: (() => void)[] = [];
+  readonly #held: (() => void)[] = [];
   /** Since when a blob's reader has waited behind others. Milliseconds. */
   readonly #starving = new WeakMap<Blob, number>();
   #inFlight = 0;

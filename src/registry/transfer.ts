@@ -16,7 +16,10 @@ export class RangeTransfer {
   ranged = true;
   wireBytes = 0;
 
-  /** `description` names the blob in messages; `onProgress` is called for every chunk that brings something new, and when it was digested. */
+  /**
+   * `description` names the blob in messages; `onProgress` is called for every chunk that brings something new, and when
+   * that was digested.
+   */
   constructor(options: Pick<BlobOptions, 'range' | 'size' | 'onData'>, description: string, onProgress: () => void) {
     const { start, end } = options.range;
     const { size } = options;

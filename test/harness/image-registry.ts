@@ -73,8 +73,8 @@ async function removeUnused(now: Date): Promise<void> {
     const folder = path.join(cacheFolder, name);
     // Another test may have finished with it meanwhile.
     const found = await stat(folder).catch(() => undefined);
-    if (found !== undefined && now.getTime() - found.mtimeMs > keptUnusedMs)
-      await rm(folder, { recursive: true, force: true });
+    if (found === undefined || now.getTime() - found.mtimeMs <= keptUnusedMs) continue;
+    await rm(folder, { recursive: true, force: true });
   }
 }
 

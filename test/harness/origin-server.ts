@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { IssuedCertificate } from './certificates.ts';
 import type { Scope } from './scope.ts';
 
@@ -21,8 +21,8 @@ export interface OriginServer {
   readonly requests: readonly ReceivedRequest[];
   /** Connections that were ever made. */
   readonly connections: number;
-  /** Ends every connection, whatever is under way on it. */
-  hangUp(): void;
+  /** Ends every connection, whatever is under way on it; resolves when they are closed. */
+  hangUp(): Promise<void>;
 }
 
 /**
@@ -50,8 +50,11 @@ export async function startOrigin(
           listener,
         );
   let connections = 0;
-  server.on('connection', () => {
+  const open = new Set<Socket>();
+  server.on('connection', (socket) => {
     connections += 1;
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -64,7 +67,11 @@ export async function startOrigin(
     host: `127.0.0.1:${port}`,
     url: `${certificate === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     requests,
-    hangUp: () => server.closeAllConnections(),
+    async hangUp() {
+      const closed = [...open].map((socket) => once(socket, 'close'));
+      server.closeAllConnections();
+      await Promise.all(closed);
+    },
     get connections() {
       return connections;
     },

@@ -325,8 +325,7 @@ describe('the consumer of a transfer', () => {
     const onData = async (chunk: Buffer) => {
       if (chunks.length === 0) {
         passed += 600_000;
-        origin.hangUp();
-        await setTimeout(50);
+        await origin.hangUp();
       }
       chunks.push(Buffer.from(chunk));
     };

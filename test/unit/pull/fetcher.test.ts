@@ -37,7 +37,7 @@ class Room {
   readonly #readAheadBytes: number;
   /** False: each request brings a piece when the test calls `tick`. */
   fast = true;
-  #ticks: (() => void)[] = [];
+  readonly #ticks: (() => void)[] = [];
   /** Milliseconds: a reader takes one for a piece, a registry that is not fast ten. */
   #now = 0;
 
@@ -54,22 +54,22 @@ class Room {
 
   /** A blob of so many MiB with a reader, who has asked for the piece at MiB `from`. */
   read(digest: string, rank: number, size: number, from = 0): Blob {
-    const blob = this.add(digest, rank, size);
+    const blob = this.#add(digest, rank, size);
     const interest = { ...this.#interest(blob, true), from: (from * MiB) / piece };
     this.#readers.set(blob, interest);
     blob.addInterest(interest);
-    this.ask(blob);
+    this.#ask(blob);
     return blob;
   }
 
   /** A blob of so many MiB that nobody reads yet. */
   prefetch(digest: string, rank: number, size: number): Blob {
-    const blob = this.add(digest, rank, size);
+    const blob = this.#add(digest, rank, size);
     blob.addInterest(this.#interest(blob, false));
     return blob;
   }
 
-  add(digest: string, rank: number, size: number): Blob {
+  #add(digest: string, rank: number, size: number): Blob {
     const has: PieceStore['has'] = ({ index }) => this.#stored.has(`${digest} ${index}`);
     const bytes = Buffer.alloc(piece);
     const pinned: PinnedPiece = { bytes, crc32c: 0, tier: 'memory', release: () => undefined };
@@ -108,7 +108,7 @@ class Room {
       blob.advance(interest, interest.from + 1);
       await quiet();
     }
-    this.ask(blob);
+    this.#ask(blob);
     await quiet();
   }
 
@@ -124,7 +124,7 @@ class Room {
     return this.requests.filter(({ blob }) => blob === digest).reduce((sum, { came }) => sum + came, 0);
   }
 
-  ask(blob: Blob): void {
+  #ask(blob: Blob): void {
     const index = this.#readers.get(blob)?.from ?? 0;
     if (index < blob.layout.count) blob.piece(index, never).catch(() => undefined);
   }
